@@ -1,0 +1,1 @@
+"""The HTTP side: the server and one module of handlers for each part of the API tree."""

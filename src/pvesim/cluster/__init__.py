@@ -1,0 +1,1 @@
+"""The simulated cluster: its state and the rules that change it; no I/O."""
