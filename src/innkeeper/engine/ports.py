@@ -1,0 +1,72 @@
+"""What the engine needs from the outside. `innkeeper.proxmox` is the one hypervisor; tests run it against pvesim."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from innkeeper.model.objects import Ref
+from innkeeper.model.observed import ClusterView, ObservedGuest
+from innkeeper.model.plan import Operation, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much to observe.
+
+    `vmids` and `names` are those declared; guests that carry our tag are always read. `catalog` also asks for bridges,
+    templates and pools (a plan that creates needs them); `everything` reads the configuration of every guest.
+    """
+
+    vmids: frozenset[int] = frozenset()
+    names: frozenset[str] = frozenset()
+    catalog: bool = False
+    everything: bool = False
+    nodes: frozenset[str] | None = None
+    """Where `catalog` looks; None: every online node."""
+
+
+Log = Callable[[str], None]
+"""Gets the last line of a running Proxmox task's log."""
+
+
+class Hypervisor(Protocol):
+    """One Proxmox cluster. Every method raises only `innkeeper.engine.errors`."""
+
+    @property
+    def reads(self) -> int: ...
+    @property
+    def writes(self) -> int: ...
+
+    async def observe(self, scope: Scope) -> ClusterView: ...
+
+    async def guest(self, vmid: int) -> ObservedGuest | None:
+        """One guest as it is now, wherever it lives, configuration and power included; None: proved to be absent."""
+
+    async def call(self, operation: Operation, digest: str, log: Log) -> None:
+        """One writing call, sent once, its task followed to the end; a task that ends with warnings is a success."""
+
+    async def settle(self, vmid: int, log: Log, timeout: float) -> None:
+        """Follow tasks that still run on this guest (ours of an earlier run, or anybody's) until none does."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Progress of one step. `phase` as in Operation, or `waiting`, `verifying`, `done`, `failed`, `skipped`."""
+
+    ref: Ref
+    step: Step
+    phase: str
+    message: str = ""
+
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What the person allowed beyond live changes."""
+
+    replace: Collection[str] = ()
+    prune: bool = False

@@ -1,0 +1,65 @@
+"""How every manifest value behaves: frozen, strict, camelCase in files, unknown fields refused."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from innkeeper.model.units import MiB, parse_quantity
+
+
+class Value(BaseModel):
+    """A frozen part of a manifest. `model_fields_set` tells what the author named."""
+
+    model_config = ConfigDict(
+        strict=True,
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=False,
+        validate_by_alias=True,
+    )
+
+
+def _whole(unit: int, name: str) -> AfterValidator:
+    def check(size: int) -> int:
+        if size % unit:
+            raise ValueError(f"Proxmox counts this in whole {name}")
+        if not size:
+            raise ValueError("must be more than zero")
+        return size
+
+    return AfterValidator(check)
+
+
+def _zero_or_quantity(value: object) -> int:
+    return 0 if value == 0 and not isinstance(value, bool) else parse_quantity(value)
+
+
+_QUANTITY_SCHEMA = WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti)$"})
+_QUANTITY_OR_ZERO_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "string", "pattern": r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti)$"}, {"type": "integer", "const": 0}]}
+)
+
+Memory = Annotated[int, BeforeValidator(parse_quantity), _whole(MiB, "MiB"), _QUANTITY_SCHEMA]
+"""Bytes, a whole number of MiB, written `512Mi`."""
+
+MemoryOrZero = Annotated[int, BeforeValidator(_zero_or_quantity), _QUANTITY_OR_ZERO_SCHEMA]
+"""Bytes, a whole number of MiB, or 0 to switch the thing off."""
+
+DiskSize = Annotated[int, BeforeValidator(parse_quantity), _whole(MiB, "MiB"), _QUANTITY_SCHEMA]
+"""Bytes, written `8Gi`. New volumes are allocated in GiB; fractions are allowed."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]
+"""A DNS label: lower-case letters, digits and inner hyphens, at most 63 characters."""
+
+HostName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?)*$",
+        max_length=255,
+    ),
+]
+VMID = Annotated[int, Field(ge=100, le=999_999_999)]
+Plain = Annotated[str, StringConstraints(pattern=r"^[^,=\s\x00-\x1f]+$")]
+"""Text that goes into a property string: it can hold neither a comma, nor `=`, nor white space."""

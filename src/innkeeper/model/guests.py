@@ -1,0 +1,243 @@
+"""The specs of Container and VirtualMachine, in the words of Proxmox and Kubernetes."""
+
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from innkeeper.model.base import VMID, DiskSize, HostName, Memory, MemoryOrZero, Name, Plain, Value
+
+
+def _interface4(value: str) -> str:
+    if value in ("dhcp", "manual"):
+        return value
+    if "/" not in value:
+        raise ValueError(f"{value!r} lacks its prefix length: write {value}/24, or dhcp")
+    return str(IPv4Interface(value))
+
+
+def _interface6(value: str) -> str:
+    if value in ("dhcp", "auto", "manual"):
+        return value
+    if "/" not in value:
+        raise ValueError(f"{value!r} lacks its prefix length: write {value}/64, or auto, or dhcp")
+    return str(IPv6Interface(value))
+
+
+def _mac(value: str) -> str:
+    if int(value[:2], 16) & 1:
+        raise ValueError("the first byte of a guest's MAC address is even (this one is a multicast address)")
+    return value.upper()
+
+
+def _key(value: str) -> str:
+    if "\n" in value.strip() or len(value.split()) < 2:
+        raise ValueError("a public key is one line: its type, then its body (ssh-ed25519 AAAA… comment)")
+    return value.strip()
+
+
+Address4 = Annotated[str, AfterValidator(_interface4)]
+Address6 = Annotated[str, AfterValidator(_interface6)]
+Gateway4 = Annotated[str, AfterValidator(lambda value: str(IPv4Address(value)))]
+Gateway6 = Annotated[str, AfterValidator(lambda value: str(IPv6Address(value)))]
+NameServer = Annotated[str, AfterValidator(lambda value: str(ip_address(value)))]
+Mac = Annotated[str, StringConstraints(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$"), AfterValidator(_mac)]
+Vlan = Annotated[int, Field(ge=1, le=4094)]
+SSHKey = Annotated[str, StringConstraints(pattern=r"^(ssh-|ecdsa-|sk-)"), AfterValidator(_key)]
+Tag = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_\-+.]*$")]
+MountPath = Annotated[str, StringConstraints(pattern=r"^/[^,=\x00-\x1f]*[^,=/\x00-\x1f]$")]
+Description = Annotated[str, StringConstraints(max_length=7000)]
+"""Proxmox keeps 8192 characters of notes; the rest is for the marker."""
+Need = Annotated[str, StringConstraints(pattern=r"^(Container|VirtualMachine)/[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Option = str | int | float | bool
+
+
+class ContainerCpu(Value):
+    cores: Annotated[int, Field(ge=1, le=8192)] | None = None
+    limit: Annotated[float, Field(ge=0, le=8192, strict=False)] | None = None
+    units: Annotated[int, Field(ge=0, le=500_000)] | None = None
+
+
+class RootDisk(Value):
+    storage: Plain | None = None
+    size: DiskSize | None = None
+
+
+class Mount(Value):
+    """A volume of the container; `slot` (mp0…) only where an existing one must be named."""
+
+    path: MountPath
+    storage: Plain | None = None
+    size: DiskSize | None = None
+    source: Annotated[str, StringConstraints(pattern=r"^/[^,=\x00-\x1f]+$")] | None = None
+    """A directory of the node to bind; only a root@pam ticket may."""
+    slot: Annotated[str, StringConstraints(pattern=r"^mp(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$")] | None = None
+    backup: bool | None = None
+    read_only: bool | None = None
+    quota: bool | None = None
+    acl: bool | None = None
+    replicate: bool | None = None
+    shared: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "Mount":
+        if self.source is not None and (self.size is not None or self.storage is not None):
+            raise ValueError("a mount has either a source (a directory of the node) or a storage and size, not both")
+        if self.source is None and self.size is None:
+            raise ValueError("a mount needs a size (storage may come from the cluster's defaults), or a source")
+        return self
+
+
+class ContainerNic(Value):
+    """One interface; `ethN` is Proxmox's `netN` unless `slot` says otherwise."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.\-]{1,15}$")] = "eth0"
+    slot: Annotated[str, StringConstraints(pattern=r"^net([0-9]|[12][0-9]|3[01])$")] | None = None
+    bridge: Plain | None = None
+    ip: Address4 | None = None
+    gateway: Gateway4 | None = None
+    ip6: Address6 | None = None
+    gateway6: Gateway6 | None = None
+    vlan: Vlan | None = None
+    trunks: tuple[Vlan, ...] | None = None
+    firewall: bool | None = None
+    mac: Mac | None = None
+    mtu: Annotated[int, Field(ge=64, le=65535)] | None = None
+    rate: Annotated[float, Field(gt=0, strict=False)] | None = None
+    link_down: bool | None = None
+
+
+class Dns(Value):
+    nameservers: tuple[NameServer, ...] | None = None
+    search: HostName | None = None
+
+
+class Features(Value):
+    nesting: bool | None = None
+    keyctl: bool | None = None
+    fuse: bool | None = None
+    mknod: bool | None = None
+    force_rw_sys: bool | None = None
+    mount: tuple[Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_]+$")], ...] | None = None
+
+
+class GuestSpec(Value):
+    """What both kinds share. A field that is not named is left as it is on the guest."""
+
+    cluster: Name | None = None
+    vmid: VMID | None = None
+    node: Plain | None = None
+    profile: Name | None = None
+    hostname: HostName | None = None
+    start_on_boot: bool | None = None
+    running: bool | None = None
+    tags: tuple[Tag, ...] | None = None
+    description: Description | None = None
+    pool: Plain | None = None
+    protected: bool | None = None
+    needs: tuple[Need, ...] = ()
+    restart: Literal["never", "whenNeeded"] = "never"
+    options: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")], Option] = {}
+
+
+class ContainerSpec(GuestSpec):
+    template: Plain | None = None
+    cpu: ContainerCpu | None = None
+    memory: Memory | None = None
+    swap: MemoryOrZero | None = None
+    root_disk: RootDisk | None = None
+    mounts: tuple[Mount, ...] | None = None
+    network: tuple[ContainerNic, ...] | None = None
+    dns: Dns | None = None
+    features: Features | None = None
+    unprivileged: bool | None = None
+    ssh_keys: tuple[SSHKey, ...] | None = None
+
+
+class VirtualMachineCpu(Value):
+    cores: Annotated[int, Field(ge=1, le=8192)] | None = None
+    sockets: Annotated[int, Field(ge=1, le=64)] | None = None
+    type: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]+$")] | None = None
+    limit: Annotated[float, Field(ge=0, le=128, strict=False)] | None = None
+    units: Annotated[int, Field(ge=1, le=262_144)] | None = None
+
+
+DiskSlot = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(ide[0-3]|sata[0-5]|scsi([0-9]|[12][0-9]|30)|virtio([0-9]|1[0-5])|efidisk0|tpmstate0)$"
+    ),
+]
+
+
+class Disk(Value):
+    slot: DiskSlot
+    storage: Plain | None = None
+    size: DiskSize | None = None
+    format: Literal["raw", "qcow2", "vmdk"] | None = None
+    cache: Literal["none", "writethrough", "writeback", "unsafe", "directsync"] | None = None
+    import_from: Plain | None = None
+    """A volume to copy the first content from (`local:import/debian-12.qcow2`); used at create only."""
+    discard: bool | None = None
+    ssd: bool | None = None
+    iothread: bool | None = None
+    backup: bool | None = None
+    replicate: bool | None = None
+
+
+class VirtualMachineNic(Value):
+    slot: Annotated[str, StringConstraints(pattern=r"^net([0-9]|[12][0-9]|3[01])$")] = "net0"
+    model: Literal["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"] = "virtio"
+    bridge: Plain | None = None
+    mac: Mac | None = None
+    vlan: Vlan | None = None
+    trunks: tuple[Vlan, ...] | None = None
+    firewall: bool | None = None
+    mtu: Annotated[int, Field(ge=1, le=65520)] | None = None
+    rate: Annotated[float, Field(ge=0, strict=False)] | None = None
+    queues: Annotated[int, Field(ge=0, le=64)] | None = None
+    link_down: bool | None = None
+
+
+class CloudInit(Value):
+    """`storage` puts the cloud-init drive there, at `slot`; ip, gateway … are those of net0 (`ipconfig0`)."""
+
+    storage: Plain | None = None
+    slot: Annotated[str, StringConstraints(pattern=r"^(ide[0-3]|sata[0-5]|scsi([0-9]|[12][0-9]|30))$")] = "ide2"
+    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]*$")] | None = None
+    ssh_keys: tuple[SSHKey, ...] | None = None
+    ip: Address4 | None = None
+    gateway: Gateway4 | None = None
+    ip6: Address6 | None = None
+    gateway6: Gateway6 | None = None
+    nameservers: tuple[NameServer, ...] | None = None
+    search: HostName | None = None
+    upgrade: bool | None = None
+
+
+class Clone(Value):
+    """The template, by vmid or name; a linked clone (`full: false`) shares the template's storage."""
+
+    template: VMID | HostName
+    full: bool = True
+    storage: Plain | None = None
+
+
+class VirtualMachineSpec(GuestSpec):
+    cpu: VirtualMachineCpu | None = None
+    memory: Memory | None = None
+    balloon: MemoryOrZero | None = None
+    disks: tuple[Disk, ...] | None = None
+    network: tuple[VirtualMachineNic, ...] | None = None
+    cloud_init: CloudInit | None = None
+    clone: Clone | None = None
+    boot_order: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z]+\d+$")], ...] | None = None
+    os_type: (
+        Literal[
+            "other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26", "solaris"
+        ]
+        | None
+    ) = None
+    agent: bool | None = None
+    firmware: Literal["seabios", "ovmf"] | None = None
+    machine: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+-]+$")] | None = None

@@ -1,0 +1,180 @@
+"""The declared objects: what one YAML document becomes."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from innkeeper.model.base import VMID, Name, Plain, Value
+from innkeeper.model.diagnostics import Location
+from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+
+API_VERSION = "innkeeper.dev/v1alpha1"
+ADOPT = "innkeeper.dev/adopt"
+GuestKind = Literal["Container", "VirtualMachine"]
+
+
+class Metadata(Value):
+    name: Name
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class SecretSource(Value):
+    """Where a secret is read from at run time; its value never stands in a manifest."""
+
+    env: str | None = None
+    file: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "SecretSource":
+        if (self.env is None) == (self.file is None):
+            raise ValueError("name exactly one of env (an environment variable) and file (a path)")
+        return self
+
+
+class Tls(Value):
+    ca_file: str | None = None
+    fingerprint: Annotated[str, StringConstraints(pattern=r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$")] | None = None
+    insecure: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> "Tls":
+        if sum((self.ca_file is not None, self.fingerprint is not None, self.insecure)) > 1:
+            raise ValueError("name only one of caFile, fingerprint and insecure")
+        return self
+
+
+class Credentials(Value):
+    """An API token, or a user with a password (a ticket), or a file with one line `user@realm!token=secret`."""
+
+    token_id: (
+        Annotated[str, Field(alias="tokenID"), StringConstraints(pattern=r"^[^\s!=]+@[^\s!=]+![^\s!=]+$")] | None
+    ) = Field(default=None, alias="tokenID")
+    token_secret: SecretSource | None = None
+    username: Annotated[str, StringConstraints(pattern=r"^[^\s!]+@[^\s!]+$")] | None = None
+    password: SecretSource | None = None
+    file: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Credentials":
+        token, user = self.token_id or self.token_secret, self.username or self.password
+        if sum(bool(way) for way in (token, user, self.file)) != 1:
+            raise ValueError("name one way in: tokenID with tokenSecret, username with password, or file")
+        if token and not (self.token_id and self.token_secret):
+            raise ValueError("tokenID and tokenSecret go together")
+        if user and not (self.username and self.password):
+            raise ValueError("username and password go together")
+        return self
+
+
+class ClusterDefaults(Value):
+    storage: Plain | None = None
+    bridge: Plain | None = None
+    template: Plain | None = None
+    node: Plain | None = None
+
+
+class VmidRange(Value):
+    """The pool that left-out vmids are taken from, both ends included."""
+
+    first: VMID = Field(default=10_000, alias="from")
+    last: VMID = Field(default=99_999, alias="to")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "VmidRange":
+        if self.first > self.last:
+            raise ValueError(f"from ({self.first}) is above to ({self.last})")
+        return self
+
+
+class ClusterSpec(Value):
+    endpoints: Annotated[
+        tuple[Annotated[str, StringConstraints(pattern=r"^https://[^/\s?#@]+/?$")], ...], Field(min_length=1)
+    ]
+    tls: Tls = Tls()
+    credentials: Credentials
+    defaults: ClusterDefaults = ClusterDefaults()
+    vmids: VmidRange = VmidRange()
+
+
+class AllowedRange(Value):
+    """Limits of one field: quantities or numbers for `min` and `max`, or the list `oneOf`."""
+
+    min: int | float | str | None = None
+    max: int | float | str | None = None
+    one_of: tuple[str | int | float | bool, ...] | None = None
+
+
+class ProfileSpec(Value):
+    """`defaults` is any part of a guest's spec; `allowed` maps a field (`cpu.cores`, `rootDisk.size`) to its limits."""
+
+    description: str | None = None
+    supported_kinds: tuple[GuestKind, ...] = ("Container", "VirtualMachine")
+    defaults: dict[str, object] = {}
+    allowed: dict[str, AllowedRange] = {}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Ref:
+    """The identity of an object in a source: `Container/web`."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an object was read from; `fields` maps a dotted path (`spec.network.0.ip`) to its place, where known."""
+
+    location: Location
+    fields: dict[str, Location] = field(default_factory=dict, repr=False, compare=False)
+
+    def at(self, path: str) -> Location:
+        """The place of a field, else of its nearest known parent."""
+        while path:
+            if path in self.fields:
+                return self.fields[path]
+            path = path.rpartition(".")[0]
+        return self.location
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    name: str
+    spec: ClusterSpec
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    name: str
+    spec: ProfileSpec
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A declared Container or VirtualMachine; its profile's defaults are filled in, the cluster's are not."""
+
+    ref: Ref
+    spec: ContainerSpec | VirtualMachineSpec
+    origin: Origin
+    labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def adopt(self) -> bool:
+        return (ADOPT, "true") in self.annotations
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Everything that one source declares."""
+
+    clusters: tuple[Cluster, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    guests: tuple[Guest, ...] = ()
