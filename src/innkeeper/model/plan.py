@@ -13,7 +13,7 @@ Action = Literal["create", "update", "replace", "delete", "adopt", "noop"]
 ACTIONS: tuple[Action, ...] = ("create", "update", "replace", "delete", "adopt", "noop")
 Impact = Literal["none", "live", "restart", "replace", "data-loss"]
 IMPACTS: tuple[Impact, ...] = ("none", "live", "restart", "replace", "data-loss")
-"""From harmless to grave. `none`: the guest does not notice (notes, tags, creation); `live`: in effect while it runs."""
+"""From harmless to grave. `none`: the guest does not notice (notes, tags, creation); `live`: while it runs."""
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
