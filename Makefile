@@ -1,0 +1,58 @@
+# Two commands do everything on a fresh clone: `make demo` and `make test`. Each sets up what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORE := $(VENV)/.core
+DEV := $(VENV)/.dev
+
+.PHONY: help demo test check lint types contracts unit package bench docs lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(CORE): pyproject.toml requirements/core.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Innkeeper needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=…" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment: on Debian, install python3-venv."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/core.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): $(CORE) requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@touch $@
+
+demo: $(CORE)  ## the main job from start to finish, no Proxmox needed
+	@$(BIN)/innkeeper demo
+
+test: lint types contracts unit package  ## every check and every test
+
+check: lint types contracts  ## the checks that need no running part
+
+lint: $(DEV)  ## style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV)  ## static types, strict
+	$(BIN)/mypy
+
+contracts: $(DEV)  ## who may import whom
+	$(BIN)/lint-imports
+
+unit: $(DEV)  ## the tests
+	$(BIN)/pytest -n auto --dist worksteal
+
+package: $(DEV)  ## build the wheel and try it from an empty directory
+	$(BIN)/python scripts/check_wheel.py
+
+bench: $(DEV)  ## measure beside the alternatives; writes docs/benchmarks.md
+	$(BIN)/python -m bench
+
+docs: $(DEV)  ## write the generated pages again
+	$(BIN)/python scripts/generate_docs.py
+
+lock: $(DEV)  ## resolve the versions anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --group pyproject.toml:build -o requirements/core.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --group pyproject.toml:dev -c requirements/core.txt -o requirements/dev.txt
+
+clean:  ## remove what make made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench
