@@ -1,0 +1,100 @@
+"""A simulated cluster and the manifests of N guests on it."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+SECRET = "5a4f7c2e-3f0b-4c59-8d6b-0e7f3f1f2a10"
+NODES = ("pve1", "pve2")
+TEMPLATE = "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst"
+SEED = f"""
+version: "9.1.9"
+cluster: {{name: bench}}
+nodes:
+  - {{name: pve1, cpus: 64, memory: 16Ti}}
+  - {{name: pve2, cpus: 64, memory: 16Ti}}
+bridges: [vmbr0]
+storages:
+  - {{storage: local, type: dir, path: /var/lib/vz, content: [iso, vztmpl, backup, images, rootdir]}}
+  - {{storage: tank, type: zfspool, pool: tank, content: [images, rootdir]}}
+volumes:
+  - {{volid: "{TEMPLATE}", size: 126000000}}
+tokens:
+  - {{tokenid: "root@pam!full", privsep: false, value: {SECRET}}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sim:
+    """A running pvesim: a base URL per node, its CA, and the file with one JSON line per call."""
+
+    urls: dict[str, str]
+    cafile: str
+    log: Path
+
+    def calls(self) -> int:
+        return sum(1 for _ in self.log.open())
+
+
+@contextlib.contextmanager
+def simulator(place: Path, speed: str = "instant") -> Iterator[Sim]:
+    place.mkdir(parents=True, exist_ok=True)
+    seed, log = place / "seed.yaml", place / "calls.jsonl"
+    seed.write_text(SEED)
+    command = [sys.executable, "-m", "pvesim", "--seed", str(seed), "--port", "0", "--speed", speed, "--log", str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            log.touch()
+            yield Sim(ready["nodes"], ready["cafile"], log)
+        finally:
+            process.terminate()
+
+
+def declare(place: Path, sim: Sim, count: int) -> Path:
+    """Write a Cluster and `count` containers, a file each, spread over both nodes."""
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "cluster.yaml").write_text(
+        f"""apiVersion: innkeeper.dev/v1alpha1
+kind: Cluster
+metadata: {{name: bench}}
+spec:
+  endpoints: {json.dumps(list(sim.urls.values()))}
+  tls: {{caFile: {sim.cafile}}}
+  credentials: {{tokenID: root@pam!full, tokenSecret: {{env: PVE_TOKEN_SECRET}}}}
+  defaults: {{storage: tank, bridge: vmbr0, template: debian-12}}
+"""
+    )
+    for number in range(count):
+        third, fourth = divmod(number, 250)
+        (place / f"ct{number:05}.yaml").write_text(
+            f"""apiVersion: innkeeper.dev/v1alpha1
+kind: Container
+metadata: {{name: ct{number:05}}}
+spec:
+  vmid: {10_000 + number}
+  node: {NODES[number % len(NODES)]}
+  cpu: {{cores: 2}}
+  memory: 512Mi
+  swap: 256Mi
+  rootDisk: {{size: 8Gi}}
+  network: [{{name: eth0, bridge: vmbr0, ip: 10.8.{third}.{fourth + 1}/16, gateway: 10.8.255.254, firewall: true}}]
+  features: {{nesting: true}}
+  unprivileged: true
+  startOnBoot: true
+  running: false
+  tags: [bench]
+  description: Guest number {number}
+"""
+        )
+    return place
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PVE_TOKEN_SECRET": SECRET, "NO_COLOR": "1"}
