@@ -62,7 +62,7 @@ def creates(place: Path, count: int) -> str:
 
 
 def quiet_poll(manifests: Path, sim: Sim) -> int:
-    """Calls of one further poll that finds nothing changed: the difference between watching for three polls and for two."""
+    """Calls of one more poll that finds nothing changed: watching for three polls less watching for two."""
     counts = []
     for polls in (2, 3):
         before = sim.calls()
@@ -111,12 +111,13 @@ def main() -> None:
 
 
 PAGE_TEXT = """# Benchmarks
-Written by `make bench`: every figure comes from one run, on one `pvesim`, on 2 shared cores with Python {python}. The simulator shares
-those cores with what is measured. Times are wall seconds of a whole process, from start to exit; ratios are what carries over.
+Written by `make bench`: every figure comes from one run, on one `pvesim`, on 2 shared cores with Python {python}.
+The simulator shares those cores with what is measured. Times are wall seconds of a whole process, from start to exit;
+ratios are what carries over.
 
 ## A plan that finds nothing to do
-`innkeeper plan` reads the manifests (a file a guest), the list of guests and each guest's configuration. Beside it the floor: a bare
-`httpx2` loop that does only those reads, four at once per node, without manifests or comparison.
+`innkeeper plan` reads the manifests (a file a guest), the list of guests and each guest's configuration. Beside it the
+floor: a bare `httpx2` loop that does only those reads, four at once per node, without manifests or comparison.
 
 | guests | plan, s | floor, s | plan ÷ floor | calls | calls of the floor | peak MiB | peak MiB of the floor |
 |---:|---:|---:|---:|---:|---:|---:|---:|
