@@ -15,9 +15,7 @@ UNUSED = 256
 _NAMES = frozenset(NAMES)
 _NEW_DISK = re.compile(r"(?:([^/:\s]+):)?(\d+(?:\.\d+)?)")
 _CLOUDINIT = re.compile(r"[:/](?:vm-\d+-)?cloudinit(?:\.(?:raw|qcow2|qcow|qed|vmdk|cloop))?$")
-_FLAGS = properties.words(
-"backup detect_zeroes iothread pre-enrolled-keys replicate ro scsiblock shared snapshot ssd"
-)
+_FLAGS = properties.words("backup detect_zeroes iothread pre-enrolled-keys replicate ro scsiblock shared snapshot ssd")
 _ALIASES = {
     "volume": "file",
     "bps_rd_length": "bps_rd_max_length",

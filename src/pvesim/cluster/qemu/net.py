@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pvesim.cluster.qemu import properties
 
 MODELS = properties.words(
-"e1000 e1000-82540em e1000-82544gc e1000-82545em e1000e i82551 i82557b i82559er ne2k_isa ne2k_pci pcnet rtl8139 "
+    "e1000 e1000-82540em e1000-82544gc e1000-82545em e1000e i82551 i82557b i82559er ne2k_isa ne2k_pci pcnet rtl8139 "
     "virtio vmxnet3"
 )
 DEFAULT_PREFIX = "BC:24:11"

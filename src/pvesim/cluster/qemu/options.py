@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping
 
 from pvesim.cluster.qemu import drive, properties
 
-INTEGERS = properties.words(
-"balloon cores cpuunits migrate_speed shares smp sockets vcpus snaptime"
-)
+INTEGERS = properties.words("balloon cores cpuunits migrate_speed shares smp sockets vcpus snaptime")
 BOOLEANS = properties.words(
-"acpi allow-ksm autostart ciupgrade freeze keephugepages kvm localtime numa onboot protection reboot tablet tdf "
+    "acpi allow-ksm autostart ciupgrade freeze keephugepages kvm localtime numa onboot protection reboot tablet tdf "
     "template"
 )
 STRINGS = properties.words(
-"affinity agent amd-sev arch args audio0 bios boot bootdisk cdrom cicustom cipassword citype ciuser cpu "
+    "affinity agent amd-sev arch args audio0 bios boot bootdisk cdrom cicustom cipassword citype ciuser cpu "
     "cpulimit description efidisk0 hookscript hotplug hugepages import-working-storage intel-tdx ivshmem keyboard "
     "lock machine memory meta migrate_downtime name nameserver ostype parent rng0 runningcpu runningmachine "
     "running-nets-host-mtu scsihw searchdomain smbios1 spice_enhancements sshkeys startdate startup tags tpmstate0 "
@@ -37,25 +35,25 @@ _NUMBERED = {
     "virtiofs": 10,
 }
 CLOUDINIT = properties.words(
-"cicustom cipassword citype ciuser ciupgrade nameserver searchdomain sshkeys"
+    "cicustom cipassword citype ciuser ciupgrade nameserver searchdomain sshkeys"
 )  # what cloud-init reads besides ipconfigN, name and netN
 _PRIVILEGES: dict[str, Iterable[str]] = {
     "VM.Config.CPU": ("cores", "cpu", "runningcpu", "cpulimit", "cpuunits", "numa", "smp", "sockets", "vcpus"),
     "VM.Config.Memory": ("memory", "balloon", "shares", "allow-ksm"),
     "VM.Config.HWType": properties.words(
-"acpi hotplug kvm machine runningmachine scsihw smbios1 tablet vga watchdog audio0 rng0"
-),
+        "acpi hotplug kvm machine runningmachine scsihw smbios1 tablet vga watchdog audio0 rng0"
+    ),
     "VM.Config.Options": properties.words(
-"agent autostart bios description keyboard localtime migrate_downtime migrate_speed name onboot ostype "
+        "agent autostart bios description keyboard localtime migrate_downtime migrate_speed name onboot ostype "
         "protection reboot startdate startup tdf template"
-),
+    ),
     "VM.PowerMgmt": ("freeze",),
     "VM.Config.Disk": ("boot", "bootdisk", "vmstatestorage"),
 }
 _PRIVILEGE = {name: privilege for privilege, names in _PRIVILEGES.items() for name in names}
 _BY_VALUE = re.compile(r"(?:unused|serial|usb|hostpci|virtiofs)\d+|cdrom|tags")
 FAST_PLUG = properties.words(
-"description hookscript lock migrate_downtime migrate_speed name onboot protection shares startup tags "
+    "description hookscript lock migrate_downtime migrate_speed name onboot protection shares startup tags "
     "vmstatestorage"
 )
 HOTPLUG_DEFAULT = "network,disk,usb"

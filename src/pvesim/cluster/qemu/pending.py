@@ -1,4 +1,4 @@
-"""Changes that wait for a restart: how they are recorded, shown and cleared (PVE::AbstractConfig, PVE::GuestHelpers)."""
+"""Changes that wait for a restart: how they are recorded, shown and cleared (PVE::AbstractConfig)."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def check_storages(
     default: str | None = None,
     extraction: str | None = None,
 ) -> None:
-    """Every storage and volume that the settings name: may the caller use it, can it hold images (check_storage_access)."""
+    """Every storage and volume that the settings name: is it the caller's to use, can it hold images."""
     for slot in sorted(filter(drive.is_drive, settings)):
         if one := drive.parse(slot, settings[slot]):
             _check_volume(call, vmid, one, default)
@@ -183,7 +183,8 @@ def _check_source(call: Caller, vmid: int, one: drive.Drive, extraction: str | N
                 where = storage.lookup(call.cluster, extraction)
             if "images" not in storage.content_of(where) or not storage.type_of(where).files:
                 key = "import-working-storage" if extraction else one.slot
-                text = f"import working storage '{where.storage}' does not support 'images' content type or is not file based."
+                lack = "does not support 'images' content type or is not file based."
+                text = f"import working storage '{where.storage}' {lack}"
                 raise param_error(**{key: text})
             call.check(f"/storage/{where.storage}", "Datastore.AllocateSpace")
     if owner:
