@@ -14,8 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pvesim.cluster import access
-from pvesim.cluster.access import Auth
+from pvesim.cluster.access import Auth, Rights, check_rights
 from pvesim.cluster.state import Cluster
 from pvesim.cluster.tasks import TaskLog, Worker
 from pvesim.errors import ApiError, TaskFailed, param_error
@@ -49,6 +48,8 @@ class Call:
     path: str = "/"
     upids: list[str] = field(default_factory=list)  # tasks that this call has started
     attributes: dict[str, Any] = field(
+    upload: bytes | None = None  # the content of an uploaded file; its name is the parameter `filename`
+    known_rights: Rights | None = None  # see `rights`
         default_factory=dict
     )  # what stands beside `data` in the answer: total, changes, …
 
@@ -56,13 +57,20 @@ class Call:
     def node(self) -> str:
         return str(self.params.get("node", self.here))
 
+    @property
+    def rights(self) -> Rights:
+        """What the caller may do, worked out once for this call."""
+        if self.known_rights is None:
+            self.known_rights = Rights(self.cluster, self.auth)
+        return self.known_rights
+
     def check(self, path: str, *privs: str, any: bool = False) -> None:  # noqa: A002
         """ApiError 403 unless the caller has all (`any`: one) of `privs` at `path` (PVE::RPCEnvironment, check)."""
-        access.check(self.cluster, self.auth, path, privs, any_of=any)
+        check_rights(self.rights, path, privs, any_of=any)
 
     def allowed(self, path: str, *privs: str, any: bool = False) -> bool:  # noqa: A002
         """The same as a question."""
-        return access.allowed(self.cluster, self.auth, path, privs, any_of=any)
+        return self.rights.has(path, privs, any_of=any)
 
     def fork(self, type: str, id: str | int, worker: Worker, node: str | None = None) -> str:  # noqa: A002
         """Start a task of this caller on `node` (default: the node that the call is about); returns its UPID."""

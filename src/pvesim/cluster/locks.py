@@ -54,8 +54,14 @@ class Locks:
         self, node: str, kind: str, vmid: int, wait: float = 10, *, shared: bool = False
     ) -> AbstractAsyncContextManager[None]:
         """Hold the config lock of a guest (PVE::AbstractConfig, lock_config_full)."""
-        path = f"/run/lock/lxc/pve-config-{vmid}.lock" if kind == "lxc" else f"/var/lock/qemu-server/lock-{vmid}.conf"
+        path = self.guest_name(node, kind, vmid).removeprefix(f"{node}:")
         return self.file(node, path, wait, shared=shared)
+
+    @staticmethod
+    def guest_name(node: str, kind: str, vmid: int) -> str:
+        """The name that `seize` takes for a guest's config lock."""
+        path = f"/run/lock/lxc/pve-config-{vmid}.lock" if kind == "lxc" else f"/var/lock/qemu-server/lock-{vmid}.conf"
+        return f"{node}:{path}"
 
     @asynccontextmanager
     async def cfs(self, name: str, wait: float = 10) -> AsyncIterator[None]:

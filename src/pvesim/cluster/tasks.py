@@ -64,7 +64,7 @@ class Tasks:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._boot = clock.now() - 3600
-        self._pid = 1000
+        self.last_pid = 1000
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self.by_upid: dict[str, Task] = {}
         self.doomed: Callable[[Task], str | None] = lambda _: None
@@ -83,8 +83,8 @@ class Tasks:
 
     def pid(self) -> int:
         """A process id that nothing else here has."""
-        self._pid += 1
-        return self._pid
+        self.last_pid += 1
+        return self.last_pid
 
     def running(self) -> list[Task]:
         return [self.by_upid[upid] for upid in self._jobs]
