@@ -10,8 +10,8 @@
       - {on: {path: "/nodes/*"}, chance: 0.05, times: 0, do: status, status: 599, reason: Too many redirections}
 
 A rule matches a call by whatever `on` names (method, path, user, node; shell patterns), or a task by its type and id
-(task, id, user, node); `on` left out: every call. It lets `after` matching calls pass, then acts on the next `times` (default 1; 0: on all), each with `chance`
-(default 1). What it does:
+(task, id, user, node); `on` left out: every call. It lets `after` matching calls pass, then acts on the next `times`
+(default 1; 0: on all), each with `chance` (default 1). What it does:
 
     lose-answer   the call has its effect, then the connection is closed without an answer
     drop          the connection is closed, nothing was done

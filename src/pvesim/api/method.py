@@ -47,11 +47,9 @@ class Call:
     method: str = "GET"
     path: str = "/"
     upids: list[str] = field(default_factory=list)  # tasks that this call has started
-    attributes: dict[str, Any] = field(
+    attributes: dict[str, Any] = field(default_factory=dict)  # what stands beside `data`: total, changes
     upload: bytes | None = None  # the content of an uploaded file; its name is the parameter `filename`
     known_rights: Rights | None = None  # see `rights`
-        default_factory=dict
-    )  # what stands beside `data` in the answer: total, changes, …
 
     @property
     def node(self) -> str:
