@@ -1,0 +1,5 @@
+"""`python -m pvesim`."""
+
+from pvesim.cli import main
+
+main()
