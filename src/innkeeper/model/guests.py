@@ -1,5 +1,6 @@
 """The specs of Container and VirtualMachine, in the words of Proxmox and Kubernetes."""
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from typing import Annotated, Literal
 
@@ -13,7 +14,10 @@ def _interface4(value: str) -> str:
         return value
     if "/" not in value:
         raise ValueError(f"{value!r} lacks its prefix length: write {value}/24, or dhcp")
-    return str(IPv4Interface(value))
+    try:
+        return str(IPv4Interface(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not an IPv4 address with its prefix length") from None
 
 
 def _interface6(value: str) -> str:
@@ -21,7 +25,30 @@ def _interface6(value: str) -> str:
         return value
     if "/" not in value:
         raise ValueError(f"{value!r} lacks its prefix length: write {value}/64, or auto, or dhcp")
-    return str(IPv6Interface(value))
+    _no_zone(value)
+    try:
+        return str(IPv6Interface(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not an IPv6 address with its prefix length") from None
+
+
+def _no_zone(value: str) -> None:
+    """A zone (`fe80::1%eth0`) may hold any character, and so could carry a second setting into a property string."""
+    if "%" in value:
+        raise ValueError(f"an address without a zone: write {value.partition('%')[0]}")
+
+
+def _plain_address(parse: Callable[[str], object], family: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if "/" in value:
+            raise ValueError(f"an address without its prefix length: write {value.partition('/')[0]}")
+        _no_zone(value)
+        try:
+            return str(parse(value))
+        except ValueError:
+            raise ValueError(f"{value!r} is not an {family} address") from None
+
+    return check
 
 
 def _mac(value: str) -> str:
@@ -36,19 +63,56 @@ def _key(value: str) -> str:
     return value.strip()
 
 
-Address4 = Annotated[str, AfterValidator(_interface4)]
-Address6 = Annotated[str, AfterValidator(_interface6)]
-Gateway4 = Annotated[str, AfterValidator(lambda value: str(IPv4Address(value)))]
-Gateway6 = Annotated[str, AfterValidator(lambda value: str(IPv6Address(value)))]
-NameServer = Annotated[str, AfterValidator(lambda value: str(ip_address(value)))]
-Mac = Annotated[str, StringConstraints(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$"), AfterValidator(_mac)]
+Address4 = Annotated[
+    str,
+    AfterValidator(_interface4),
+    Field(description="an IPv4 address with its prefix length such as 10.0.10.42/24, or dhcp, or manual"),
+]
+Address6 = Annotated[
+    str,
+    AfterValidator(_interface6),
+    Field(description="an IPv6 address with its prefix length such as fd00::42/64, or auto, dhcp, or manual"),
+]
+Gateway4 = Annotated[
+    str, AfterValidator(_plain_address(IPv4Address, "IPv4")), Field(description="an IPv4 address such as 10.0.10.1")
+]
+Gateway6 = Annotated[
+    str, AfterValidator(_plain_address(IPv6Address, "IPv6")), Field(description="an IPv6 address such as fd00::1")
+]
+NameServer = Annotated[
+    str, AfterValidator(_plain_address(ip_address, "IPv4 or IPv6")), Field(description="an IP address such as 1.1.1.1")
+]
+Mac = Annotated[
+    str,
+    StringConstraints(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$"),
+    AfterValidator(_mac),
+    Field(description="a MAC address such as BC:24:11:00:00:2A, its first byte even"),
+]
 Vlan = Annotated[int, Field(ge=1, le=4094)]
-SSHKey = Annotated[str, StringConstraints(pattern=r"^(ssh-|ecdsa-|sk-)"), AfterValidator(_key)]
-Tag = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_\-+.]*$")]
-MountPath = Annotated[str, StringConstraints(pattern=r"^/[^,=\x00-\x1f]*[^,=/\x00-\x1f]$")]
-Description = Annotated[str, StringConstraints(max_length=7000)]
+SSHKey = Annotated[
+    str,
+    StringConstraints(pattern=r"^(ssh-|ecdsa-|sk-)"),
+    AfterValidator(_key),
+    Field(description="a public key on one line, such as ssh-ed25519 AAAA… comment"),
+]
+Tag = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-zA-Z0-9_][a-zA-Z0-9_\-+.]*$"),
+    Field(description="letters, digits, _ and inner - + . only"),
+]
+MountPath = Annotated[
+    str,
+    StringConstraints(pattern=r"^/[^,=\x00-\x1f]*[^,=/\x00-\x1f]$"),
+    Field(description="an absolute path such as /data, without commas and equals signs"),
+]
+Description = Annotated[str, StringConstraints(max_length=7000), Field(description="text of at most 7000 characters")]
 """Proxmox keeps 8192 characters of notes; the rest is for the marker."""
-Need = Annotated[str, StringConstraints(pattern=r"^(Container|VirtualMachine)/[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Need = Annotated[
+    str,
+    StringConstraints(pattern=r"^(Container|VirtualMachine)/[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
+    Field(description="a guest as Container/NAME or VirtualMachine/NAME"),
+]
+NetSlot = Annotated[str, StringConstraints(pattern=r"^net([0-9]|[12][0-9]|3[01])$"), Field(description="net0 to net31")]
 Option = str | int | float | bool
 
 
@@ -69,9 +133,23 @@ class Mount(Value):
     path: MountPath
     storage: Plain | None = None
     size: DiskSize | None = None
-    source: Annotated[str, StringConstraints(pattern=r"^/[^,=\x00-\x1f]+$")] | None = None
+    source: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^/[^,=\x00-\x1f]+$"),
+            Field(description="an absolute path on the node, without commas and equals signs"),
+        ]
+        | None
+    ) = None
     """A directory of the node to bind; only a root@pam ticket may."""
-    slot: Annotated[str, StringConstraints(pattern=r"^mp(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$")] | None = None
+    slot: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^mp(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$"),
+            Field(description="mp0 to mp255"),
+        ]
+        | None
+    ) = None
     backup: bool | None = None
     read_only: bool | None = None
     quota: bool | None = None
@@ -91,8 +169,12 @@ class Mount(Value):
 class ContainerNic(Value):
     """One interface; `ethN` is Proxmox's `netN` unless `slot` says otherwise."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.\-]{1,15}$")] = "eth0"
-    slot: Annotated[str, StringConstraints(pattern=r"^net([0-9]|[12][0-9]|3[01])$")] | None = None
+    name: Annotated[
+        str,
+        StringConstraints(pattern=r"^[a-zA-Z0-9_.\-]{1,15}$"),
+        Field(description="an interface name such as eth0, at most 15 letters, digits, _ . -"),
+    ] = "eth0"
+    slot: NetSlot | None = None
     bridge: Plain | None = None
     ip: Address4 | None = None
     gateway: Gateway4 | None = None
@@ -118,7 +200,17 @@ class Features(Value):
     fuse: bool | None = None
     mknod: bool | None = None
     force_rw_sys: bool | None = None
-    mount: tuple[Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_]+$")], ...] | None = None
+    mount: (
+        tuple[
+            Annotated[
+                str,
+                StringConstraints(pattern=r"^[a-zA-Z0-9_]+$"),
+                Field(description="a file system type such as nfs or cifs"),
+            ],
+            ...,
+        ]
+        | None
+    ) = None
 
 
 class GuestSpec(Value):
@@ -157,7 +249,14 @@ class ContainerSpec(GuestSpec):
 class VirtualMachineCpu(Value):
     cores: Annotated[int, Field(ge=1, le=8192)] | None = None
     sockets: Annotated[int, Field(ge=1, le=64)] | None = None
-    type: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]+$")] | None = None
+    type: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[a-zA-Z0-9._-]+$"),
+            Field(description="a CPU type such as host or x86-64-v2-AES"),
+        ]
+        | None
+    ) = None
     limit: Annotated[float, Field(ge=0, le=128, strict=False)] | None = None
     units: Annotated[int, Field(ge=1, le=262_144)] | None = None
 
@@ -167,6 +266,7 @@ DiskSlot = Annotated[
     StringConstraints(
         pattern=r"^(ide[0-3]|sata[0-5]|scsi([0-9]|[12][0-9]|30)|virtio([0-9]|1[0-5])|efidisk0|tpmstate0)$"
     ),
+    Field(description="ide0 to ide3, sata0 to sata5, scsi0 to scsi30, virtio0 to virtio15, efidisk0 or tpmstate0"),
 ]
 
 
@@ -186,7 +286,7 @@ class Disk(Value):
 
 
 class VirtualMachineNic(Value):
-    slot: Annotated[str, StringConstraints(pattern=r"^net([0-9]|[12][0-9]|3[01])$")] = "net0"
+    slot: NetSlot = "net0"
     model: Literal["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"] = "virtio"
     bridge: Plain | None = None
     mac: Mac | None = None
@@ -203,8 +303,19 @@ class CloudInit(Value):
     """`storage` puts the cloud-init drive there, at `slot`; ip, gateway … are those of net0 (`ipconfig0`)."""
 
     storage: Plain | None = None
-    slot: Annotated[str, StringConstraints(pattern=r"^(ide[0-3]|sata[0-5]|scsi([0-9]|[12][0-9]|30))$")] = "ide2"
-    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]*$")] | None = None
+    slot: Annotated[
+        str,
+        StringConstraints(pattern=r"^(ide[0-3]|sata[0-5]|scsi([0-9]|[12][0-9]|30))$"),
+        Field(description="ide0 to ide3, sata0 to sata5, or scsi0 to scsi30"),
+    ] = "ide2"
+    user: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]*$"),
+            Field(description="a user name: lower-case letters, digits, _ . -"),
+        ]
+        | None
+    ) = None
     ssh_keys: tuple[SSHKey, ...] | None = None
     ip: Address4 | None = None
     gateway: Gateway4 | None = None
@@ -231,7 +342,15 @@ class VirtualMachineSpec(GuestSpec):
     network: tuple[VirtualMachineNic, ...] | None = None
     cloud_init: CloudInit | None = None
     clone: Clone | None = None
-    boot_order: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z]+\d+$")], ...] | None = None
+    boot_order: (
+        tuple[
+            Annotated[
+                str, StringConstraints(pattern=r"^[a-z]+\d+$"), Field(description="a device such as scsi0 or net0")
+            ],
+            ...,
+        ]
+        | None
+    ) = None
     os_type: (
         Literal[
             "other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10", "win11", "l24", "l26", "solaris"
@@ -240,4 +359,11 @@ class VirtualMachineSpec(GuestSpec):
     ) = None
     agent: bool | None = None
     firmware: Literal["seabios", "ovmf"] | None = None
-    machine: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+-]+$")] | None = None
+    machine: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[a-z0-9.+-]+$"),
+            Field(description="a machine type such as q35 or pc-i440fx-9.0"),
+        ]
+        | None
+    ) = None

@@ -1,5 +1,6 @@
 """The declared objects: what one YAML document becomes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -35,7 +36,14 @@ class SecretSource(Value):
 
 class Tls(Value):
     ca_file: str | None = None
-    fingerprint: Annotated[str, StringConstraints(pattern=r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$")] | None = None
+    fingerprint: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$"),
+            Field(description="a SHA-256 fingerprint: 32 bytes in hex, separated by colons"),
+        ]
+        | None
+    ) = None
     insecure: bool = False
 
     @model_validator(mode="after")
@@ -49,10 +57,20 @@ class Credentials(Value):
     """An API token, or a user with a password (a ticket), or a file with one line `user@realm!token=secret`."""
 
     token_id: (
-        Annotated[str, Field(alias="tokenID"), StringConstraints(pattern=r"^[^\s!=]+@[^\s!=]+![^\s!=]+$")] | None
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[^\s!=]+@[^\s!=]+![^\s!=]+$"),
+            Field(description="a token as user@realm!name"),
+        ]
+        | None
     ) = Field(default=None, alias="tokenID")
     token_secret: SecretSource | None = None
-    username: Annotated[str, StringConstraints(pattern=r"^[^\s!]+@[^\s!]+$")] | None = None
+    username: (
+        Annotated[
+            str, StringConstraints(pattern=r"^[^\s!]+@[^\s!]+$"), Field(description="a user with its realm: root@pam")
+        ]
+        | None
+    ) = None
     password: SecretSource | None = None
     file: str | None = None
 
@@ -90,7 +108,15 @@ class VmidRange(Value):
 
 class ClusterSpec(Value):
     endpoints: Annotated[
-        tuple[Annotated[str, StringConstraints(pattern=r"^https://[^/\s?#@]+/?$")], ...], Field(min_length=1)
+        tuple[
+            Annotated[
+                str,
+                StringConstraints(pattern=r"^https://[^/\s?#@]+/?$"),
+                Field(description="an https URL without path and user, such as https://pve1.example.org:8006"),
+            ],
+            ...,
+        ],
+        Field(min_length=1),
     ]
     tls: Tls = Tls()
     credentials: Credentials
@@ -128,18 +154,18 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an object was read from; `fields` maps a dotted path (`spec.network.0.ip`) to its place, where known."""
+    """Where an object was read from.
+
+    `locate` gives the place of a dotted path (`spec.network.0.ip`), or of its nearest parent that stands in the file.
+    It is asked only where something is to be said, so that ten thousand guests do not carry their places with them.
+    """
 
     location: Location
-    fields: dict[str, Location] = field(default_factory=dict, repr=False, compare=False)
+    locate: Callable[[str], Location | None] | None = field(default=None, repr=False, compare=False)
 
     def at(self, path: str) -> Location:
         """The place of a field, else of its nearest known parent."""
-        while path:
-            if path in self.fields:
-                return self.fields[path]
-            path = path.rpartition(".")[0]
-        return self.location
+        return (self.locate(path) if self.locate else None) or self.location
 
 
 @dataclass(frozen=True, slots=True)
