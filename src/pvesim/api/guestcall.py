@@ -1,0 +1,36 @@
+"""What the methods that both kinds of guest have in common read from a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pvesim.api.method import Call
+from pvesim.cluster.state import Config, Guest, Kind
+from pvesim.schema.facts import load
+
+
+def kind_of(call: Call) -> Kind:
+    """`lxc` or `qemu`, from the path `/nodes/{node}/{kind}/…`."""
+    return "lxc" if "lxc" in call.path.split("/")[:6] else "qemu"
+
+
+def guest_of(call: Call) -> Guest:
+    """The guest that the path names, or ApiError 500."""
+    return call.cluster.guest(call.node, kind_of(call), int(call.params["vmid"]))
+
+
+def typed(version: str, kind: Kind, config: Config) -> dict[str, Any]:
+    """A section as JSON: numbers and booleans as numbers, by the types of the kind's config."""
+    params = load(version)[f"PUT /nodes/{{node}}/{kind}/{{vmid}}/config"].params
+    return {key: _value(getattr(params.get(key), "type", ""), value) for key, value in config.items()}
+
+
+def _value(type: str, text: str) -> Any:  # noqa: A002
+    try:
+        if type in ("integer", "boolean"):
+            return int(text)
+        if type == "number":
+            return float(text) if "." in text else int(text)
+    except ValueError:
+        pass
+    return text
