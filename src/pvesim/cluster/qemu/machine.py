@@ -23,23 +23,10 @@ def running(cluster: Cluster, node: str, vmid: int) -> Guest | None:
     return found if found.running is not None else None
 
 
-def check_lock(guest: Guest) -> None:
-    """ApiError 500 while another operation has marked the config."""
-    if lock := guest.config.get("lock"):
-        raise ApiError(500, f"VM is locked ({lock})")
-
-
 def check_protection(guest: Guest, what: str) -> None:
     """ApiError 500 where `protection` is set."""
     if guest.config.get("protection") == "1":
         raise ApiError(500, f"{what} - protection mode enabled")
-
-
-def check_unused_vmid(cluster: Cluster, vmid: int, *, overwrite: bool = False) -> None:
-    """ApiError 500 where the id is taken by any guest (PVE::Cluster, check_vmid_unused)."""
-    found = cluster.guests.get(vmid)
-    if found and not overwrite:
-        raise ApiError(500, f"{'CT' if found.kind == 'lxc' else 'VM'} {vmid} already exists on node '{found.node}'")
 
 
 def save(cluster: Cluster, guest: Guest) -> None:

@@ -9,9 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvesim.cluster import guestlock
 from pvesim.cluster.qemu import apply, disks, drive, machine, net, options, pending, properties, settings
-from pvesim.cluster.qemu.rights import Caller, check_bridges, check_device, check_drive, check_settings
-from pvesim.cluster.qemu.rights import check_storages, check_tags, check_vm
+from pvesim.cluster.qemu.rights import (
+    Caller,
+    check_bridges,
+    check_device,
+    check_drive,
+    check_settings,
+    check_storages,
+    check_tags,
+    check_vm,
+)
 from pvesim.cluster.state import Config, Guest
 from pvesim.errors import ApiError, TaskFailed, param_error
 
@@ -92,9 +101,26 @@ def check(call: Caller, change: Change) -> Guest:
     if change.digest and change.digest != call.cluster.digest(guest):
         raise ApiError(500, "checksum mismatch (file change by other user?)")
     if not change.skiplock and not ("vmstate" in change.delete and guest.config.get("lock") == "suspended"):
-        machine.check_lock(guest)
+        guestlock.check(guest)
     settings.check_balloon(change.settings, guest.config, guest.pending)
     return guest
+
+
+@dataclass
+class _Work:
+    """A change under way: the VM under its lock, the boot order as it will be, and which settings were touched."""
+
+    call: Caller
+    guest: Guest
+    wanted: Config
+    delete: list[str]
+    log: Log
+    order: list[str]
+    touched: dict[str, None] = field(default_factory=dict)
+
+    def reorder(self) -> None:
+        pending.want(self.guest, "boot", options.print_boot_order(self.order))
+        self.touched["boot"] = None
 
 
 async def run(call: Caller, change: Change, log: Log) -> None:
@@ -113,17 +139,16 @@ async def run(call: Caller, change: Change, log: Log) -> None:
         log(f"update VM {change.vmid}: {change.text}")
         settings.check_lines(wanted)
         call.cluster.writable(guest)
-        touched: dict[str, None] = {}
-        order = options.boot_order(guest.config)
+        work = _Work(call, guest, wanted, delete, log, options.boot_order(guest.config))
         for key in delete:
-            await _delete(call, guest, key, change.force, order, touched, log)
+            await _delete(work, key, force=change.force)
         for key in sorted(wanted):
-            await _set(call, guest, key, wanted, delete, order, touched, log)
+            await _set(work, key, wanted[key])
         machine.save(call.cluster, guest)
         if not guest.pending and not guest.pending_delete:
             return
         if guest.running is not None:
-            errors = await apply.to_running(call, guest, touched.keys(), log)
+            errors = await apply.to_running(call, guest, work.touched.keys(), log)
         else:
             errors = await apply.all_pending(call, guest, log)
         if errors:
@@ -141,72 +166,62 @@ async def run_task(call: Caller, change: Change, log: Log) -> None:
         raise TaskFailed(f"{error.status} {error.message}\n{named}") from None
 
 
-async def _delete(
-    call: Caller, guest: Guest, key: str, force: bool, order: list[str], touched: dict[str, None], log: Log
-) -> None:
+async def _delete(work: _Work, key: str, *, force: bool) -> None:
+    call, guest = work.call, work.guest
     value = guest.config.get(key, guest.pending.get(key))
     if value is None:
-        log(f"cannot delete '{key}' - not set in current configuration!")
+        work.log(f"cannot delete '{key}' - not set in current configuration!")
         return
-    touched[key] = None
-    if key in order:
-        order.remove(key)
-        pending.want(guest, "boot", options.print_boot_order(order))
-        touched["boot"] = None
+    work.touched[key] = None
+    if key in work.order:
+        work.order.remove(key)
+        work.reorder()
     waiting = guest.pending.pop(key, None)
-    if key in drive.unused(guest.config):
-        machine.check_protection(guest, f"can't remove unused disk '{value}'")
-        check_vm(call, guest.vmid, None, "VM.Config.Disk")
+    if key in drive.unused(guest.config) or key == "vmstate":
+        what = "vmstate" if key == "vmstate" else "unused disk"
+        machine.check_protection(guest, f"can't remove {what} '{value}'")
+        if key != "vmstate":
+            check_vm(call, guest.vmid, None, "VM.Config.Disk")
         await disks.remove(call, guest, key, value)
         guest.config.pop(key, None)
-        return
-    if key == "vmstate":
-        machine.check_protection(guest, f"can't remove vmstate '{value}'")
-        await disks.remove(call, guest, key, value)
-        guest.config.pop(key, None)
-        return
-    if key == "tags":
+    elif key == "tags":
         check_tags(call, guest.vmid, value, "")
         guest.config.pop(key, None)
-        return
+    else:
+        await _check_delete(work, key, value, waiting)
+        pending.want_gone(guest, key, force=force)
+
+
+async def _check_delete(work: _Work, key: str, value: str, waiting: str | None) -> None:
+    call, guest = work.call, work.guest
     if drive.is_drive(key):
         machine.check_protection(guest, f"can't remove drive '{key}'")
         check_drive(call, guest.vmid, value, key)
         if waiting and (one := drive.parse(key, waiting)):
-            await disks.let_go(call.cluster, guest, one, log)
+            await disks.let_go(call.cluster, guest, one, work.log)
     elif _DEVICE.fullmatch(key):
         check_device(call, guest.vmid, None, key, value, "delete")
     elif net.IS_NET.fullmatch(key) and key in guest.config:
         check_bridges(call, {key: guest.config[key]})
-    pending.want_gone(guest, key, force=force)
 
 
-async def _set(
-    call: Caller,
-    guest: Guest,
-    key: str,
-    wanted: Config,
-    delete: list[str],
-    order: list[str],
-    touched: dict[str, None],
-    log: Log,
-) -> None:
-    touched[key] = None
-    value, old = wanted[key], guest.config.get(key)
+async def _set(work: _Work, key: str, value: str) -> None:
+    work.touched[key] = None
+    call, guest = work.call, work.guest
+    old = guest.config.get(key)
     if guest.pending.get(key) == value:
         return
     if drive.is_drive(key):
-        await _set_drive(call, guest, key, value, order, touched, log)
+        await _set_drive(work, key, value)
         return
     if _DEVICE.fullmatch(key):
-        for text in (old, value):
-            if text is not None:
-                check_device(call, guest.vmid, None, key, text, "modify")
+        for text in filter(None, (old, value)):
+            check_device(call, guest.vmid, None, key, text, "modify")
     elif key == "tags":
         check_tags(call, guest.vmid, old or "", value)
         value = options.unique_tags(value, str(call.cluster.options.get("tag-style") or ""))
     elif key == "vga":
-        settings.check_vga(wanted)
+        settings.check_vga(work.wanted)
     elif net.IS_NET.fullmatch(key) and old is not None:
         check_bridges(call, {key: old})
     elif key == "cipassword":
@@ -214,46 +229,46 @@ async def _set(
         guest.pending_delete.pop(key, None)
         return
     elif key == "boot":
-        value = _boot(guest, value, wanted, delete)
+        value = _boot(work, value)
     pending.want(guest, key, value if value.strip() else " ")
 
 
-def _boot(guest: Guest, value: str, wanted: Config, delete: list[str]) -> str:
-    order = options.boot_order({"boot": value})
+def _boot(work: _Work, value: str) -> str:
+    guest, order = work.guest, options.boot_order({"boot": value})
     for device in order:
-        there = device in guest.config or device in guest.pending or device in wanted
-        if not there or device in delete:
+        there = device in guest.config or device in guest.pending or device in work.wanted
+        if not there or device in work.delete:
             raise ApiError(500, f"invalid bootorder: device '{device}' does not exist'")
     if order and "bootdisk" in guest.config:
         pending.want_gone(guest, "bootdisk")
     return options.print_boot_order(order) if order else value
 
 
-async def _set_drive(
-    call: Caller, guest: Guest, slot: str, value: str, order: list[str], touched: dict[str, None], log: Log
-) -> None:
+async def _set_drive(work: _Work, slot: str, value: str) -> None:
+    call, guest = work.call, work.guest
     old = guest.config.get(slot)
     if old is not None:
         check_drive(call, guest.vmid, old, slot)
         _check_tpm(slot, old, value)
     check_drive(call, guest.vmid, value, slot)
     if slot in guest.pending and (waiting := drive.parse(slot, guest.pending[slot])):
-        await disks.let_go(call.cluster, guest, waiting, log)
-    made = await disks.create(call, guest.node, guest.vmid, guest.config, {slot: value}, log, waiting=guest.pending)
+        await disks.let_go(call.cluster, guest, waiting, work.log)
+    asked = {slot: value}
+    made = await disks.create(call, guest.node, guest.vmid, guest.config, asked, work.log, waiting=guest.pending)
     for key, text in made.settings.items():
         pending.want(guest, key, text)
     one = drive.parse(slot, value)
-    if order and one and one.is_cdrom and one.is_disk is False and slot not in order:
-        order.append(slot)
-        pending.want(guest, "boot", options.print_boot_order(order))
-        touched["boot"] = None
+    if work.order and one and not one.is_disk and slot not in work.order:
+        work.order.append(slot)
+        work.reorder()
 
 
 def _check_tpm(slot: str, old: str, new: str) -> None:
     before, after = drive.parse(slot, old), drive.parse(slot, new)
-    if slot == "tpmstate0" and before and after and before.file == after.file:
-        if before.options.get("version", "v1.2") != after.options.get("version", "v1.2"):
-            raise ApiError(500, "cannot change TPM state version after creation")
+    if slot != "tpmstate0" or not before or not after or before.file != after.file:
+        return
+    if before.options.get("version", "v1.2") != after.options.get("version", "v1.2"):
+        raise ApiError(500, "cannot change TPM state version after creation")
 
 
 def hashed(password: str) -> str:
