@@ -13,10 +13,14 @@ from pvesim.cluster.qemu import cloudinit, drive, machine, net, options
 from pvesim.cluster.state import Cluster, Guest
 from pvesim.errors import ApiError
 
-READ = ("get-time", "info", "network-get-interfaces", "get-vcpus", "get-fsinfo", "get-memory-blocks")
-READ += ("get-memory-block-info", "get-host-name", "get-osinfo", "get-users", "get-timezone")
-WRITE = ("ping", "fsfreeze-status", "fsfreeze-freeze", "fsfreeze-thaw", "fstrim", "suspend-hybrid", "suspend-ram")
-WRITE += ("suspend-disk", "shutdown")
+READ = (
+    *("get-time", "info", "network-get-interfaces", "get-vcpus", "get-fsinfo", "get-memory-blocks"),
+    *("get-memory-block-info", "get-host-name", "get-osinfo", "get-users", "get-timezone"),
+)
+WRITE = (
+    *("ping", "fsfreeze-status", "fsfreeze-freeze", "fsfreeze-thaw", "fstrim"),
+    *("suspend-hybrid", "suspend-ram", "suspend-disk", "shutdown"),
+)
 OWN = ("exec", "exec-status", "file-read", "file-write", "set-user-password")
 VERSION = "7.2.22"
 MAX_READ = 16 * 2**20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvesim.cluster import storage
+from pvesim.cluster import guestlock, storage
 from pvesim.cluster.qemu import drive, options, pending
 from pvesim.cluster.state import Cluster, Guest
 from pvesim.errors import ApiError
@@ -27,6 +27,17 @@ def check_protection(guest: Guest, what: str) -> None:
     """ApiError 500 where `protection` is set."""
     if guest.config.get("protection") == "1":
         raise ApiError(500, f"{what} - protection mode enabled")
+
+
+def check_template(guest: Guest, *, whole: bool) -> None:
+    """ApiError 500 where it cannot become a template; a single disk of one can still be converted (`whole=False`)."""
+    guestlock.check(guest)
+    if guest.snapshots:
+        raise ApiError(500, "unable to create template, because VM contains snapshots")
+    if guest.is_template and whole:
+        raise ApiError(500, "you can't convert a template to a template")
+    if guest.running is not None:
+        raise ApiError(500, "you can't convert a VM to template if VM is running")
 
 
 def save(cluster: Cluster, guest: Guest) -> None:

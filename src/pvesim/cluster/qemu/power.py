@@ -7,6 +7,7 @@ they hold the VM's lock, end with ApiError or TaskFailed, and log what Proxmox l
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from pvesim.cluster import guestlock, snapshots, storage
 from pvesim.cluster.qemu import apply, drive, machine, net, options, properties, settings
@@ -15,6 +16,7 @@ from pvesim.cluster.state import Cluster, Guest
 from pvesim.cluster.tasks import TaskLog
 from pvesim.errors import TaskFailed
 
+Log = Callable[[str], None]
 START_SECONDS = 1.5
 STOP_SECONDS = 0.5
 SYSTEM_SHUTDOWN_SECONDS = 5  # what a system inside needs to go down
@@ -139,12 +141,18 @@ async def _stop(
     await stopped(call, guest, log)
 
 
-async def stopped(call: Caller, guest: Guest, log: TaskLog) -> None:
+async def stopped(call: Caller, guest: Guest, log: Log) -> None:
     """The VM has ended: what waited takes effect (vm_stop_cleanup)."""
     guest.running, guest.paused, guest.pid, guest.started_at = None, False, None, None
     guest.extra.pop("agent", None)
     for key, trouble in (await apply.all_pending(call, guest, log)).items():
         log(f"{key}: {trouble}".rstrip())
+
+
+async def shut_down_from_inside(call: Caller, guest: Guest) -> None:
+    """The system inside ends by itself."""
+    await call.cluster.backend.stop(guest, force=False)
+    await stopped(call, guest, lambda _: None)
 
 
 async def reboot(call: Caller, node: str, vmid: int, log: TaskLog, *, timeout: int | None = None) -> None:
