@@ -36,7 +36,9 @@ class Operation:
     """One writing call to Proxmox.
 
     `guarded` calls carry the digest of the configuration that the plan was made from, or, after an own write in the
-    same step, of the configuration read back after it. `phase` is the word that progress shows.
+    same step, of the configuration read back after it. `phase` is the word that progress shows. A `derived` call stands
+    for what can only be decided from the guest that the calls before it made (a clone): it has no parameters yet, and
+    the executor plans that guest again in its place.
     """
 
     phase: str
@@ -44,6 +46,7 @@ class Operation:
     path: str
     params: tuple[tuple[str, str], ...] = ()
     guarded: bool = False
+    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ class Step:
     running: bool | None = None
     """The power state to verify at the end; None: not managed."""
     refused: str = ""
+    former: int | None = None
+    """The vmid that a replacement deletes."""
 
     def to_json(self) -> dict[str, Json]:
         return {

@@ -1,0 +1,119 @@
+"""The step that makes a guest: its node, its vmid, its calls."""
+
+from collections.abc import Iterable, Mapping
+
+from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.objects import Cluster, Guest, Ref
+from innkeeper.model.observed import ClusterView, Marker, ObservedGuest
+from innkeeper.model.plan import Change, Json, Operation, Step
+from innkeeper.model.units import format_quantity
+from innkeeper.planner import calls
+from innkeeper.planner.place import Place, Room, memory_of, place
+from innkeeper.planner.policy import Policy
+from innkeeper.settings.create import (
+    clone_params,
+    create_params,
+    made,
+    owned_at_create,
+    resizes_after_create,
+    starts_itself,
+)
+from innkeeper.settings.desired import Desired
+
+_QUANTITIES = frozenset({"memory", "swap", "balloon", "size"})
+_NOT_SHOWN = frozenset({"cluster", "vmid", "node", "profile", "needs", "restart", "options"})
+_KEYS = {"mounts": "path", "disks": "slot"}
+
+
+def create(
+    guest: Guest,
+    desired: Desired,
+    cluster: Cluster,
+    view: ClusterView,
+    policy: Policy,
+    room: Room,
+    applied: str,
+    former: ObservedGuest | None = None,
+) -> Step | tuple[Diagnostic, ...]:
+    """The create step, or why the guest cannot be made. `former`: the guest that it replaces."""
+    found = place(guest, desired, cluster.spec, view, room, former.node if former else "")
+    if not isinstance(found, Place):
+        return found
+    vmid = _vmid(guest, cluster, room)
+    if isinstance(vmid, Diagnostic):
+        return (vmid,)
+    room.promise(found.node, memory_of(guest))
+    facts = {**dict(made(guest, desired, found.template, found.clone)), "vmid": str(vmid), "applied": applied}
+    owned = owned_at_create(guest, desired)
+    marker = Marker(policy.source, guest.ref.kind, guest.ref.name, policy.revision, owned, tuple(sorted(facts.items())))
+    return Step(
+        "create",
+        guest.ref,
+        cluster.name,
+        found.node,
+        vmid,
+        "none",
+        changes_of(guest),
+        "declared, and not on the cluster",
+        needs_of(guest),
+        operations=_operations(guest, desired, found, vmid, marker, view),
+        running=desired.running,
+    )
+
+
+def _vmid(guest: Guest, cluster: Cluster, room: Room) -> int | Diagnostic:
+    if guest.spec.vmid is not None:
+        return guest.spec.vmid
+    pool = cluster.spec.vmids
+    vmid = room.take_vmid(pool.first, pool.last)
+    if vmid is not None:
+        return vmid
+    return Diagnostic(
+        "error",
+        "NoFreeVmid",
+        f"cluster {cluster.name} has no free vmid from {pool.first} to {pool.last} for {guest.ref}",
+        "Widen spec.vmids of the cluster, or remove guests.",
+        cluster.origin.at("spec.vmids"),
+    )
+
+
+def _operations(
+    guest: Guest, desired: Desired, found: Place, vmid: int, marker: Marker, view: ClusterView
+) -> tuple[Operation, ...]:
+    path = f"{calls.base(guest.ref.kind, found.node)}/{vmid}"
+    if found.clone is not None:
+        target = found.node if found.node != found.clone.node else None
+        first = calls.clone(found.clone, clone_params(guest, desired, vmid, marker, target))
+        return first, calls.configure_clone(guest.ref.kind, found.node, vmid)
+    params = create_params(guest, desired, vmid, found.template, marker, view.version)
+    sizes = calls.resize(path, resizes_after_create(desired))
+    up = (calls.start(path),) if desired.running and not starts_itself(desired) else ()
+    return (calls.create(guest, found.node, params), *sizes, *up)
+
+
+def needs_of(guest: Guest) -> tuple[Ref, ...]:
+    return tuple(Ref(*need.split("/", 1)) for need in guest.spec.needs)
+
+
+def changes_of(guest: Guest) -> tuple[Change, ...]:
+    """All that the manifest names, one field a change, as a person would read it."""
+    spec = guest.spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+    fields = [item for key, value in spec.items() if key not in _NOT_SHOWN for item in _flat(key, value, key)]
+    fields += [(f"options.{key}", value) for key, value in guest.spec.options.items()]
+    return tuple(Change(field, None, value, "none") for field, value in fields)
+
+
+def _flat(field: str, value: Json, key: str) -> Iterable[tuple[str, Json]]:
+    if isinstance(value, Mapping):
+        for inner, item in value.items():
+            yield from _flat(f"{field}.{inner}", item, inner)
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        for item in value:
+            assert isinstance(item, Mapping)
+            name = item.get(_KEYS.get(key, "name")) or item.get("slot") or ("net0" if key == "network" else "")
+            rest = {inner: part for inner, part in item.items() if inner not in ("name", "slot", "path")}
+            yield from _flat(f"{field}.{name}", rest or {"name": name}, str(name))
+    elif key in _QUANTITIES and isinstance(value, int):
+        yield field, format_quantity(value) if value else 0
+    else:
+        yield field, value

@@ -1,0 +1,55 @@
+"""What must be observed before anything can be decided: little for a check, more where something is to be created."""
+
+from innkeeper.model.guests import VirtualMachineSpec
+from innkeeper.model.objects import Declared, Ref
+from innkeeper.model.observed import ClusterView
+from innkeeper.planner.build import guests_of
+from innkeeper.planner.pair import Absent, Adopt, Ours, host_name, pair
+from innkeeper.planner.policy import Policy
+
+
+def first_look(declared: Declared, cluster: str) -> tuple[frozenset[int], frozenset[str]]:
+    """The vmids and the names whose guests must be read in any case (those with our tag are always read)."""
+    vmids: set[int] = set()
+    names: set[str] = set()
+    for guest in guests_of(declared, cluster):
+        names.add(host_name(guest))
+        if guest.spec.vmid is not None:
+            vmids.add(guest.spec.vmid)
+        if isinstance(guest.spec, VirtualMachineSpec) and guest.spec.clone is not None:
+            template = guest.spec.clone.template
+            (vmids if isinstance(template, int) else names).add(template)  # type: ignore[attr-defined]
+    return frozenset(vmids), frozenset(names)
+
+
+def unpaired(declared: Declared, cluster: str, view: ClusterView, policy: Policy) -> frozenset[Ref]:
+    """The guests that seem not to exist: before one is created, every guest's marker is looked at.
+
+    A guest that may be replaced counts: it needs a node, a template, a vmid as well.
+    """
+    guests = guests_of(declared, cluster)
+    outcomes = pair(guests, view, policy.source, policy.take_over)
+    return frozenset(
+        guest.ref
+        for guest in guests
+        if policy.selects(guest.ref) and (isinstance(outcomes[guest.ref], Absent) or policy.may_replace(guest.ref))
+    )
+
+
+def doubtful_power(declared: Declared, cluster: str, view: ClusterView, policy: Policy) -> tuple[int, ...]:
+    """The vmids whose power is not as declared: what the cluster shows may be 12 s old, the guest itself knows."""
+    wrong: list[int] = []
+    guests = guests_of(declared, cluster)
+    outcomes = pair(guests, view, policy.source, policy.take_over)
+    for guest in guests:
+        outcome = outcomes[guest.ref]
+        if guest.spec.running is None or not policy.selects(guest.ref) or not isinstance(outcome, Ours | Adopt):
+            continue
+        if outcome.observed.power != ("running" if guest.spec.running else "stopped"):
+            wrong.append(outcome.observed.vmid)
+    return tuple(wrong)
+
+
+def being_made(declared: Declared, cluster: str, view: ClusterView) -> tuple[int, ...]:
+    """Guests that are being created right now and may be declared ones: an earlier run's, or another's."""
+    return tuple(vmid for vmid, seen in sorted(view.guests.items()) if seen.lock == "create")
