@@ -25,7 +25,7 @@ _KEYS = {
 _UNUSED = re.compile(r"unused\d+")
 MAX_UNUSED = 256
 MOUNTPOINT_FORMATS = ("raw", "subvol")  # what a container can have its file systems in
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Disk:
     def size(self) -> int | None:
         """Bytes, as far as the config says."""
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", self.options.get("size", ""))
-        return int(float(found[1]) * _UNITS[found[2]]) if found else None
+        return int(float(found[1]) * UNITS[found[2]]) if found else None
 
     def text(self, file: str | None = None, **changes: str | None) -> str:
         """As it stands in the config file, with another file and some options set or (None) dropped."""
