@@ -14,7 +14,7 @@ import trustme
 
 from pvesim.api.dispatch import Dispatcher, Record
 from pvesim.api.server import Server
-from pvesim.cluster import persist, seed
+from pvesim.cluster import persist, seed, stats
 from pvesim.cluster.clock import Clock
 from pvesim.cluster.state import Node
 from pvesim.faults import Faults
@@ -58,6 +58,8 @@ class Simulator:
 
     async def start(self, port: int) -> dict[str, str]:
         """Listen; returns the URL of each node. `port` is the first node's, 0 means free ones."""
+        if self.cluster.clock.real:
+            self._tick()
         authority = _authority(self._home)
         urls = {}
         for index, node in enumerate(self.cluster.nodes.values()):
@@ -80,6 +82,10 @@ class Simulator:
         """Every token's value by its full name."""
         users = self.cluster.users.values()
         return {f"{user.userid}!{name}": token.value for user in users for name, token in user.tokens.items()}
+
+    def _tick(self) -> None:
+        stats.tick(self.cluster)
+        asyncio.get_running_loop().call_later(stats.TICK_SECONDS, self._tick)
 
     def _record(self, record: Record) -> None:
         if self._log:

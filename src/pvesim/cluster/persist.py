@@ -18,7 +18,7 @@ from pvesim.cluster.clock import Clock
 from pvesim.cluster.state import Cluster
 from pvesim.cluster.tasks import Task
 
-TRANSIENT = {"clock", "locks", "backend", "tasks"}
+TRANSIENT = {"clock", "locks", "backend", "tasks", "stats"}
 
 
 def save(cluster: Cluster, path: Path) -> None:

@@ -217,6 +217,7 @@ class Cluster:
     jobs: dict[str, Any] = field(default_factory=dict)  # jobs.cfg: backup jobs by id
     secrets: dict[str, str] = field(default_factory=dict)  # keys that sign tickets
     quorum_lost: bool = False
+    stats: dict[int, dict[str, Any]] | None = None  # what pvestatd last saw of guests; None: as it is now
     backend: Backend = field(default_factory=RecordBackend)
     tasks: Tasks = field(init=False)
     locks: Locks = field(init=False)

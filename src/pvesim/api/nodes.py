@@ -1,0 +1,180 @@
+"""`/nodes`: the hosts themselves, without their guests, storages and tasks. (PVE::API2::Nodes, Network)"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from pvesim.api.access import split_list
+from pvesim.api.method import ApiError, Call, method
+from pvesim.api.version import version
+from pvesim.cluster import stats
+from pvesim.cluster.state import Node
+
+SUBDIRS = (
+    *("aplinfo", "apt", "capabilities", "ceph", "certificates", "config", "disks", "dns", "firewall", "hardware"),
+    *("hosts", "journal", "lxc", "migrateall", "netstat", "network", "qemu", "replication", "report", "rrd", "rrddata"),
+    *("scan", "sdn", "services", "spiceshell", "startall", "status", "stopall", "storage", "subscription", "syslog"),
+    *("suspendall", "tasks", "termproxy", "time", "version", "vncshell", "vzdump", "wakeonlan"),
+)
+KERNEL = "6.17.2-1-pve"
+BRIDGES = {"bridge", "OVSBridge"}
+
+
+@method("GET", "/nodes")
+def index(call: Call) -> object:
+    cluster = call.cluster
+    audit = {node: call.allowed(f"/nodes/{node}", "Sys.Audit") for node in cluster.nodes}
+    return [
+        row | {"ssl_fingerprint": cluster.nodes[row["node"]].fingerprint} for row in stats.node_rows(cluster, audit)
+    ]
+
+
+@method("GET", "/nodes/{node}")
+def subdirs(call: Call) -> object:
+    return [{"name": name} for name in SUBDIRS]
+
+
+@method("GET", "/nodes/{node}/version")
+def node_version(call: Call) -> object:
+    return version(call)
+
+
+@method("GET", "/nodes/{node}/status")
+def status(call: Call) -> object:
+    node = _node(call)
+    used = stats.node_memory(call.cluster, node)
+    disk = stats.ROOT_DISK
+    system = {"sysname": "Linux", "release": KERNEL, "version": "#1 SMP PREEMPT_DYNAMIC", "machine": "x86_64"}
+    found: dict[str, Any] = {
+        "uptime": int(call.cluster.clock.now() - node.booted_at),
+        "cpu": 0.02,
+        "wait": 0,
+        "idle": 0,
+        "loadavg": ["0.10", "0.12", "0.09"],
+        "kversion": f"Linux {KERNEL} #1 SMP PREEMPT_DYNAMIC",
+        "current-kernel": system,
+        "pveversion": f"pve-manager/{call.cluster.version}/f40095996bcb6bf7",
+        "boot-info": {"mode": "efi", "secureboot": 0},
+        "rootfs": {"total": disk, "used": disk // 5, "free": disk - disk // 5, "avail": disk - disk // 5},
+        "ksm": {"shared": 0},
+        "swap": {"total": 0, "used": 0, "free": 0},
+        "memory": {"total": node.memory, "used": used, "free": node.memory - used},
+        "cpuinfo": {
+            "model": "Simulated CPU",
+            "vendor": "AuthenticAMD",
+            "family": "25",
+            "sockets": 1,
+            "cores": node.cpus,
+            "cpus": node.cpus,
+            "mhz": "2600.000",
+            "user_hz": 100,
+            "hvm": "1",
+            "flags": "fpu sse sse2 avx avx2 aes svm",
+        },
+    }
+    if call.cluster.major >= 9:
+        found["memory"]["available"] = node.memory - used
+    return found
+
+
+@method("GET", "/nodes/{node}/time")
+def time(call: Call) -> object:
+    now = int(call.cluster.clock.now())
+    return {"time": now, "localtime": now, "timezone": _node(call).timezone}
+
+
+@method("PUT", "/nodes/{node}/time")
+def set_time(call: Call) -> None:
+    _node(call).timezone = str(call.params["timezone"])
+
+
+@method("GET", "/nodes/{node}/dns")
+def dns(call: Call) -> object:
+    return {key: value for key, value in _node(call).dns.items() if value}
+
+
+@method("PUT", "/nodes/{node}/dns")
+def set_dns(call: Call) -> None:
+    _node(call).dns = {key: str(value) for key, value in call.params.items() if key != "node" and value}
+
+
+@method("GET", "/nodes/{node}/hosts")
+def hosts(call: Call) -> object:
+    lines = ["127.0.0.1 localhost", *(f"{node.address} {node.name}" for node in call.cluster.nodes.values())]
+    data = "\n".join(lines) + "\n"
+    return {"data": data, "digest": hashlib.sha1(data.encode(), usedforsecurity=False).hexdigest()}
+
+
+@method("GET", "/nodes/{node}/config")
+def read_config(call: Call) -> object:
+    node = _node(call)
+    wanted = call.params.get("property")
+    config = {key: value for key, value in node.config.items() if wanted in (None, key)}
+    return config | {"digest": _digest(node)}
+
+
+@method("PUT", "/nodes/{node}/config")
+async def write_config(call: Call) -> None:
+    node = _node(call)
+    async with call.cluster.locks.cfs(f"file-nodes/{node.name}/config"):
+        if call.params.get("digest") not in (None, _digest(node)):
+            raise ApiError(500, "detected modified configuration - file changed by other user? Try again.")
+        for key in split_list(call.params.get("delete")):
+            node.config.pop(key, None)
+        node.config |= {key: value for key, value in call.params.items() if key not in {"node", "delete", "digest"}}
+
+
+@method("GET", "/nodes/{node}/network")
+def network(call: Call) -> object:
+    kind = call.params.get("type")
+    wanted = (
+        BRIDGES if kind in ("any_bridge", "any_local_bridge") else None if kind in (None, "include_sdn") else {kind}
+    )
+    rows = [row for row in _node(call).network.values() if wanted is None or row["type"] in wanted]
+    if kind in ("bridge", "any_bridge", "any_local_bridge", "include_sdn"):
+        rows = [
+            row
+            for row in rows
+            if call.allowed(f"/sdn/zones/localnetwork/{row['iface']}", "SDN.Audit", "SDN.Use", any=True)
+        ]
+    return rows
+
+
+@method("GET", "/nodes/{node}/network/{iface}")
+def interface(call: Call) -> object:
+    name = str(call.params["iface"])
+    found = _node(call).network.get(name)
+    if found is None:
+        raise ApiError(400, "Parameter verification failed.", {"iface": "interface does not exist"})
+    return {key: value for key, value in found.items() if key != "iface"}
+
+
+@method("GET", "/nodes/{node}/report")
+def report(call: Call) -> object:
+    return f"==== general system info ====\n# pveversion\npve-manager/{call.cluster.version}\n"
+
+
+@method("GET", "/nodes/{node}/syslog")
+def syslog(call: Call) -> object:
+    return [{"n": 1, "t": "no content"}]
+
+
+@method("GET", "/nodes/{node}/netstat")
+def netstat(call: Call) -> object:
+    rows = []
+    for guest in call.cluster.guests.values():
+        if guest.node == call.node and guest.running is not None:
+            names = sorted(key for key in guest.running if re.fullmatch(r"net\d+", key))
+            rows += [{"vmid": str(guest.vmid), "dev": name, "in": "0", "out": "0"} for name in names]
+    return rows
+
+
+def _node(call: Call) -> Node:
+    return call.cluster.nodes[call.node]
+
+
+def _digest(node: Node) -> str:
+    text = "".join(f"{key}: {value}\n" for key, value in sorted(node.config.items()))
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
