@@ -192,7 +192,7 @@ def log(call: Call) -> object:
 
 @method("GET", "/cluster/config")
 def config_index(call: Call) -> object:
-    return [{"name": name} for name in ("nodes", "totem", "join", "qdevice", "apiversion")]
+    return [{"name": name} for name in ("nodes", "totem", "join", "apiversion")]
 
 
 @method("GET", "/cluster/config/apiversion")
@@ -208,11 +208,6 @@ def config_nodes(call: Call) -> object:
 @method("GET", "/cluster/config/totem")
 def totem(call: Call) -> object:
     return _totem(call.cluster) if call.cluster.name else {}
-
-
-@method("GET", "/cluster/config/qdevice")
-def qdevice(call: Call) -> object:
-    return {}
 
 
 @method("GET", "/cluster/config/join")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any
 
-from pvesim.api.access import split_list
-from pvesim.api.method import ApiError, Call, method
+from pvesim.api.method import Call, method, param_error
 from pvesim.api.version import version
 from pvesim.cluster import stats
 from pvesim.cluster.state import Node
@@ -107,25 +105,6 @@ def hosts(call: Call) -> object:
     return {"data": data, "digest": hashlib.sha1(data.encode(), usedforsecurity=False).hexdigest()}
 
 
-@method("GET", "/nodes/{node}/config")
-def read_config(call: Call) -> object:
-    node = _node(call)
-    wanted = call.params.get("property")
-    config = {key: value for key, value in node.config.items() if wanted in (None, key)}
-    return config | {"digest": _digest(node)}
-
-
-@method("PUT", "/nodes/{node}/config")
-async def write_config(call: Call) -> None:
-    node = _node(call)
-    async with call.cluster.locks.cfs(f"file-nodes/{node.name}/config"):
-        if call.params.get("digest") not in (None, _digest(node)):
-            raise ApiError(500, "detected modified configuration - file changed by other user? Try again.")
-        for key in split_list(call.params.get("delete")):
-            node.config.pop(key, None)
-        node.config |= {key: value for key, value in call.params.items() if key not in {"node", "delete", "digest"}}
-
-
 @method("GET", "/nodes/{node}/network")
 def network(call: Call) -> object:
     kind = call.params.get("type")
@@ -147,13 +126,8 @@ def interface(call: Call) -> object:
     name = str(call.params["iface"])
     found = _node(call).network.get(name)
     if found is None:
-        raise ApiError(400, "Parameter verification failed.", {"iface": "interface does not exist"})
+        raise param_error(iface="interface does not exist")
     return {key: value for key, value in found.items() if key != "iface"}
-
-
-@method("GET", "/nodes/{node}/report")
-def report(call: Call) -> object:
-    return f"==== general system info ====\n# pveversion\npve-manager/{call.cluster.version}\n"
 
 
 @method("GET", "/nodes/{node}/syslog")
@@ -161,20 +135,5 @@ def syslog(call: Call) -> object:
     return [{"n": 1, "t": "no content"}]
 
 
-@method("GET", "/nodes/{node}/netstat")
-def netstat(call: Call) -> object:
-    rows = []
-    for guest in call.cluster.guests.values():
-        if guest.node == call.node and guest.running is not None:
-            names = sorted(key for key in guest.running if re.fullmatch(r"net\d+", key))
-            rows += [{"vmid": str(guest.vmid), "dev": name, "in": "0", "out": "0"} for name in names]
-    return rows
-
-
 def _node(call: Call) -> Node:
     return call.cluster.nodes[call.node]
-
-
-def _digest(node: Node) -> str:
-    text = "".join(f"{key}: {value}\n" for key, value in sorted(node.config.items()))
-    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -35,11 +35,12 @@ class _Branch:
 
 
 class Router:
-    """Finds routes; a handler for a method that no version knows is an error (KeyError)."""
+    """Finds routes. A handler whose method the facts of no version know is not served, but named in `unknown`."""
 
     def __init__(self, version: str, handlers: Iterable[tuple[str, str, Handler]] | None = None) -> None:
         self._root = _Branch()
         self.served: set[str] = set()
+        self.unknown: set[str] = set()
         facts = schema.load(version)
         for verb, path, handler in discover() if handlers is None else handlers:
             name = f"{verb} {path}"
@@ -47,7 +48,7 @@ class Router:
                 self._add(facts[name], handler)
                 self.served.add(name)
             elif not any(name in schema.load(known) for known in ("8.4", "9.1")):
-                raise KeyError(f"{name}: no version of Proxmox VE has this method")
+                self.unknown.add(name)
 
     def find(self, verb: str, path: str) -> tuple[Route, dict[str, str]] | None:
         """The route and the values of its path parameters."""
