@@ -1,0 +1,1 @@
+"""Containers: their settings, how they come to be, live and go (pve-container)."""
