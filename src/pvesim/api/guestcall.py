@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pvesim.api.method import Call
+from pvesim.api.method import Call, TaskLog
+from pvesim.cluster.lxc import power as container_power
+from pvesim.cluster.qemu import power as machine_power
 from pvesim.cluster.state import Config, Guest, Kind
 from pvesim.schema.facts import load
 
@@ -34,3 +36,15 @@ def _value(type: str, text: str) -> Any:  # noqa: A002
     except ValueError:
         pass
     return text
+
+
+def start_by_task(call: Call, guest: Guest) -> str:
+    """Start a guest by a task of its own, on the node where it is."""
+
+    async def work(log: TaskLog) -> None:
+        if guest.kind == "lxc":
+            await container_power.start(call.cluster, guest.node, guest.vmid, log)
+        else:
+            await machine_power.start(call, guest.node, guest.vmid, log)
+
+    return call.fork("vzstart" if guest.kind == "lxc" else "qmstart", guest.vmid, work, node=guest.node)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pvesim.api.guestcall import guest_of, kind_of, typed
+from pvesim.api.guestcall import guest_of, kind_of, start_by_task, typed
 from pvesim.api.method import ApiError, Call, TaskLog, method
 from pvesim.cluster import guestlock, snapshots
 from pvesim.cluster.state import Guest, Snapshot
@@ -90,15 +90,9 @@ def rollback_snapshot(call: Call) -> object:
         async with call.cluster.locks.file(call.node, lock, 10):
             await snapshots.rollback(call.cluster, call.node, kind, vmid, name)
             if call.params.get("start") and guest_of(call).running is None:
-                await _start(call, log)
+                start_by_task(call, guest_of(call))
 
     return call.fork(TASKS[kind]["rollback"], vmid, work)
-
-
-async def _start(call: Call, log: TaskLog) -> None:
-    from pvesim.api.bulk import start_guest
-
-    start_guest(call, guest_of(call))
 
 
 @method("GET", "/nodes/{node}/lxc/{vmid}/snapshot/{snapname}/config")
