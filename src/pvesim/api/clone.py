@@ -9,8 +9,9 @@ from pvesim.api.method import ApiError, Call, TaskFailed, TaskLog, method
 from pvesim.cluster import clone, guestlock
 from pvesim.cluster.clone import Plan, Wish
 from pvesim.cluster.lxc import disks as container_disks
-from pvesim.cluster.lxc import rights
+from pvesim.cluster.lxc import rights as container_rights
 from pvesim.cluster.qemu import machine
+from pvesim.cluster.qemu import rights as machine_rights
 from pvesim.cluster.state import Guest
 
 
@@ -34,8 +35,13 @@ def _wish(call: Call) -> Wish:
 
 
 def _plan(call: Call, guest: Guest, wish: Wish) -> Plan:
-    make = clone.plan_container if guest.kind == "lxc" else clone.plan_machine
-    return make(call.cluster, guest, wish, call.check, lambda text: rights.check_bridge(call, text))
+    if guest.kind == "lxc":
+        return clone.plan_container(
+            call.cluster, guest, wish, call.check, lambda text: container_rights.check_bridge(call, text)
+        )
+    return clone.plan_machine(
+        call.cluster, guest, wish, call.check, lambda text: machine_rights.check_bridges(call, {"net0": text})
+    )
 
 
 @method("POST", "/nodes/{node}/lxc/{vmid}/clone")
