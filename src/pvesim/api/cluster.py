@@ -39,12 +39,13 @@ def resources(call: Call) -> object:
         for name in sorted(cluster.pools):
             if call.allowed(f"/pool/{name}", "Pool.Audit"):
                 pools[name] = {"id": f"/pool/{name}", "pool": name, "type": "pool"}
+    guests = [stats.guest_row(cluster, guest) for guest in cluster.guests.values()] if kind != "storage" else []
     if kind in (None, "vm"):
-        rows += _guests(call, pools)
+        rows += _guests(call, guests, pools)
     if kind in (None, "node"):
         audit = {node: call.allowed(f"/nodes/{node}", "Sys.Audit") for node in cluster.nodes}
-        group = {"cgroup-mode": 2}
-        rows += [row | (group if cluster.major >= 9 else {}) for row in stats.node_rows(cluster, audit)]
+        group = {"cgroup-mode": 2} if cluster.major >= 9 else {}
+        rows += [row | group for row in stats.node_rows(cluster, audit, guests)]
     if kind in (None, "storage"):
         for storage in cluster.storages.values():
             if call.allowed(f"/storage/{storage.storage}", "Datastore.Audit"):
@@ -55,21 +56,23 @@ def resources(call: Call) -> object:
     return [*pools.values(), *rows]
 
 
-def _guests(call: Call, pools: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _guests(call: Call, guests: list[dict[str, Any]], pools: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     cluster = call.cluster
     pool_of = {vmid: pool.poolid for pool in cluster.pools.values() for vmid in pool.vms}
     managed = cluster.ha.get("resources") or {}
     rows = []
-    for vmid, guest in cluster.guests.items():
-        row = stats.guest_row(cluster, guest)
-        row |= {key: guest.config[key] for key in ("lock", "tags") if key in guest.config}
+    for row in guests:
+        vmid, config = row["vmid"], cluster.guests[row["vmid"]].config
+        for key in ("lock", "tags"):
+            if key in config:
+                row[key] = config[key]
         if vmid in pool_of:
             row["pool"] = pool_of[vmid]
             if row.get("uptime"):
                 _add_up(pools.get(pool_of[vmid]), row)
         if not call.allowed(f"/vms/{vmid}", "VM.Audit"):
             continue
-        service = managed.get(f"{'ct' if guest.kind == 'lxc' else 'vm'}:{vmid}") if managed else None
+        service = managed.get(f"{'ct' if row['type'] == 'lxc' else 'vm'}:{vmid}") if managed else None
         if service:
             row["hastate"] = service.get("state", "started")
         rows.append(row)

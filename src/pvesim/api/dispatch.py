@@ -29,6 +29,7 @@ NOBODY = Auth("")
 PROXY_SECONDS = 30
 UNAUTHORIZED_SECONDS = 3
 MAX_BODY = 512 * 1024
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(slots=True)
@@ -228,7 +229,7 @@ def _error(form: str, error: ApiError) -> Answer:
 
 
 def _json(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def _faulty(fault: Rule) -> Answer:

@@ -57,24 +57,18 @@ def tick(cluster: Cluster) -> None:
     cluster.stats = {guest.vmid: fresh(cluster, guest) for guest in cluster.guests.values()}
 
 
-def node_rows(cluster: Cluster, audit: dict[str, bool]) -> list[Row]:
-    """All nodes; without `audit` of a node its numbers are left out."""
+def node_rows(cluster: Cluster, audit: dict[str, bool], guests: list[Row] | None = None) -> list[Row]:
+    """All nodes; without `audit` of a node its numbers are left out. `guests`: their rows, where they are at hand."""
     used: dict[str, int] = defaultdict(int)
-    for guest in cluster.guests.values():
-        if guest.running is not None:
-            used[guest.node] += guest_memory(cluster, guest)
+    for row in [guest_row(cluster, guest) for guest in cluster.guests.values()] if guests is None else guests:
+        used[row["node"]] += row.get("mem", 0)
     return [_node_row(cluster, node, used[node.name], audit[node.name]) for node in cluster.nodes.values()]
-
-
-def guest_memory(cluster: Cluster, guest: Guest) -> int:
-    """What a running guest uses of its node's memory, in bytes."""
-    return int((guest_row(cluster, guest) if cluster.stats else fresh(cluster, guest)).get("mem", 0))
 
 
 def node_memory(cluster: Cluster, node: Node) -> int:
     """What a node uses, in bytes: its own programs and its guests."""
     mine = (guest for guest in cluster.guests.values() if guest.node == node.name and guest.running is not None)
-    return _base_memory(node) + sum(guest_memory(cluster, guest) for guest in mine)
+    return _base_memory(node) + sum(int(guest_row(cluster, guest).get("mem", 0)) for guest in mine)
 
 
 def _base_memory(node: Node) -> int:
