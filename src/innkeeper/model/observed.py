@@ -51,7 +51,7 @@ class ObservedGuest:
     """The notes without our marker and without surrounding white space."""
     marker: Marker | None = None
     digest: str = ""
-    pending: Mapping[str, str | None] = EMPTY
+    pending: Mapping[str, str | None] = field(default_factory=lambda: EMPTY)
     unreadable: str = ""
 
 

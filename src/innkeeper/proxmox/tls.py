@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx2
+import httpcore2
 
 from innkeeper.engine.errors import EngineError, Stalled, Waiting
 from innkeeper.model.objects import Tls
@@ -30,8 +30,12 @@ class Endpoint:
     port: int
 
     @property
+    def authority(self) -> str:
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
     def url(self) -> str:
-        return f"https://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return f"https://{self.authority}"
 
     def __str__(self) -> str:
         return self.url
@@ -62,7 +66,7 @@ async def trust(tls: Tls, endpoint: Endpoint, directory: Path) -> ssl.SSLContext
         return _authority(directory, tls.ca_file)
     if tls.fingerprint is not None:
         return await _pinned(tls.fingerprint.upper(), endpoint)
-    return httpx2.create_ssl_context()
+    return httpcore2.default_ssl_context()
 
 
 def _anybody() -> ssl.SSLContext:
