@@ -35,12 +35,8 @@ _MISTAKES = (
         "Write `name: value`, or `- value`; continue long text with a deeper indent.",
         from_start=True,
     ),
-    _Mistake(
-        "expected ',' or ']'", "a list in [ ] is not closed", "Add a comma between items, and the closing ].", True
-    ),
-    _Mistake(
-        "expected ',' or '}'", "a map in { } is not closed", "Add a comma between fields, and the closing }.", True
-    ),
+    _Mistake("expected ',' or ']'", "a list in [ ] is not closed", "Put commas between items and ] at the end.", True),
+    _Mistake("expected ',' or '}'", "a map in { } is not closed", "Put commas between fields and } at the end.", True),
     _Mistake("unexpected end of stream", "text in quotes is not closed", _CLOSE, from_start=True),
     _Mistake("unexpected document", "text in quotes is not closed", _CLOSE, from_start=True),
     _Mistake("unknown escape", "a backslash before a letter that needs none", "Use single quotes, or double it."),

@@ -6,7 +6,7 @@ which costs half a millisecond and is needed only where something is to be said 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,14 +45,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document. `value` is only of use where there are no problems; `text` begins at line `first_line`."""
+    """One YAML document. `value` is only of use where there are no problems; `start` and `end` are
+    its place in the text; the text there begins with line `line`."""
 
     value: object
     line: int
     column: int
     start: int
     end: int
-    first_line: int
     empty_fields: bool
     problems: tuple[Problem, ...]
 
@@ -77,7 +77,7 @@ def documents(text: str) -> Iterator[Document]:
         yield from reader.documents()
     except _Broken as broken:
         found = broken.problem
-        yield Document(None, found.line, found.column, 0, 0, 1, False, (*reader.problems, found))
+        yield Document(None, found.line, found.column, 0, 0, False, (*reader.problems, found))
 
 
 def places(text: str, first_line: int) -> dict[str, Place]:
@@ -94,8 +94,8 @@ def places(text: str, first_line: int) -> dict[str, Place]:
 
 class _Reader:
     def __init__(self, text: str, found: dict[str, Place] | None) -> None:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-        self._next_event = loader.get_event
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        self._next_event: Callable[[], Event] = loader.get_event
         self._text = text
         self._found = found
         self._nodes = 0
@@ -110,30 +110,23 @@ class _Reader:
             if type(event) is not DocumentStartEvent:
                 continue
             self._nodes, self._empty_fields, self.problems = 0, False, []
-            root = self._next()
+            root: Event = self._next()
             mark = root.start_mark
             value = self._value(root, "", 0)
-            end = self._next()
+            end: Event = self._next()
             while type(end) is not DocumentEndEvent:
                 end = self._next()
+            last: Any = end.end_mark
             if value is not None or self.problems:
-                yield Document(
-                    value,
-                    mark.line + 1,
-                    mark.column + 1,
-                    mark.index - mark.column,
-                    end.end_mark.index,
-                    mark.line + 1,
-                    self._empty_fields,
-                    tuple(self.problems),
-                )
+                line, column = mark.line + 1, mark.column + 1
+                problems, start = tuple(self.problems), mark.index - mark.column
+                yield Document(value, line, column, start, last.index, self._empty_fields, problems)
 
     def _next(self) -> Event:
         try:
             return self._next_event()
         except yaml.YAMLError as error:
             raise _Broken(Problem(*explain(error, self._text))) from None
-        return event
 
     def _value(self, event: Event, path: str, depth: int) -> object:
         kind = type(event)

@@ -1,0 +1,141 @@
+"""From a YAML document to a draft of an object: is it one of ours, of which kind, with which name.
+
+A repository holds other YAML too. What is plainly somebody else's is left out with a note; what could be ours with a
+slip in it is an error, because a guest that is overlooked would count as declared no more.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from innkeeper.manifests.origins import Passage, finding
+from innkeeper.manifests.validation import described, validate
+from innkeeper.manifests.vocabulary import nearest
+from innkeeper.manifests.yamltext import Document
+from innkeeper.model.diagnostics import Diagnostic, Location
+from innkeeper.model.objects import API_VERSION, Metadata, Origin, Ref
+
+KINDS = ("Cluster", "Container", "Profile", "VirtualMachine")
+_TOP = ("apiVersion", "kind", "metadata", "spec")
+_GROUP = API_VERSION.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An object whose spec is still plain data."""
+
+    ref: Ref
+    metadata: Metadata
+    spec: dict[str, object]
+    passage: Passage
+    origin: Origin
+    empty_fields: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A document that became no object; `ref` is what it would have been, where that can be told."""
+
+    ref: Ref | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Somebody else's document."""
+
+    location: Location
+    why: str
+
+
+def draft(document: Document, file: str, text: str) -> Draft | Rejected | Foreign:
+    passage = Passage(file, text, document.start, document.end, document.line)
+    origin = Origin(Location(file, document.line, document.column), passage.locate)
+    value = document.value
+    if value is None:
+        return Rejected(None, _text_problems(document, file))
+    if why := _foreign(value):
+        return Foreign(origin.location, why)
+    if document.problems or not isinstance(value, Mapping):
+        return Rejected(_ref(value), _text_problems(document, file))
+    if found := tuple(_envelope(value, origin)):
+        return Rejected(_ref(value), found)
+    metadata = validate(Metadata, without_empty(value["metadata"]), "metadata", origin)
+    if isinstance(metadata, tuple):
+        return Rejected(_ref(value), metadata)
+    spec = value["spec"]
+    assert isinstance(spec, dict)
+    return Draft(Ref(str(value["kind"]), metadata.name), metadata, spec, passage, origin, document.empty_fields)
+
+
+def without_empty(value: object) -> object:
+    """The same data without the fields that have no value."""
+    if isinstance(value, Mapping):
+        return {key: without_empty(item) for key, item in value.items() if item is not None}
+    if isinstance(value, tuple):
+        return tuple(without_empty(item) for item in value)
+    return value
+
+
+def _text_problems(document: Document, file: str) -> tuple[Diagnostic, ...]:
+    return tuple(
+        finding(item.code, Origin(Location(file, item.line, item.column)), item.path, item.problem, item.advice)
+        for item in document.problems
+    )
+
+
+def _ref(value: object) -> Ref | None:
+    if not isinstance(value, Mapping):
+        return None
+    metadata = value.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    kind = value.get("kind")
+    return Ref(kind, name) if isinstance(kind, str) and isinstance(name, str) else None
+
+
+def _foreign(value: object) -> str:
+    """Why a document is plainly not ours; empty where it is, or could be."""
+    if not isinstance(value, Mapping):
+        return "it is a list" if isinstance(value, tuple) else "it is a single value"
+    api, kind = value.get("apiVersion"), value.get("kind")
+    if isinstance(api, str):
+        group = api.partition("/")[0]
+        near = "innkeeper" in api.lower() or nearest(group, [_GROUP]) or (kind in KINDS and "/" not in api)
+        return "" if near else f"its apiVersion is {api}"
+    if isinstance(kind, str):
+        return "" if nearest(kind, KINDS) or "spec" in value else f"its kind is {kind}"
+    slip = any(nearest(key, ("apiVersion", "kind")) for key in value)
+    return "" if slip or api or kind or {"metadata", "spec"} <= value.keys() else "it has neither apiVersion nor kind"
+
+
+def _envelope(value: Mapping[str, object], origin: Origin) -> list[Diagnostic]:
+    found = []
+    for key in value:
+        if key not in _TOP:
+            near = nearest(key, _TOP)
+            advice = f"Did you mean {near}? " if near else ""
+            advice += f"A manifest has the fields {', '.join(_TOP)}."
+            found.append(finding("UnknownField", origin, key, "there is no such field", advice))
+    found += _word(value, "apiVersion", (API_VERSION,), "UnknownAPIVersion", origin)
+    found += _word(value, "kind", KINDS, "UnknownKind", origin)
+    for field in ("metadata", "spec"):
+        content = value.get(field)
+        if content is None:
+            advice = "Write {name: …} below it." if field == "metadata" else "Write what is to be below it."
+            found.append(finding("MissingField", origin, field, "this field is required", advice))
+        elif not isinstance(content, Mapping):
+            problem = f"expected a map, found {described(content)}"
+            found.append(finding("WrongType", origin, field, problem, "Write fields below it, or in { }."))
+    return found
+
+
+def _word(
+    value: Mapping[str, object], field: str, valid: tuple[str, ...], code: str, origin: Origin
+) -> list[Diagnostic]:
+    word = value.get(field)
+    if word in valid:
+        return []
+    if word is None:
+        return [finding("MissingField", origin, field, "this field is required", f"Allowed: {', '.join(valid)}.")]
+    near = nearest(str(word), valid)
+    advice = (f"Did you mean {near}? " if near else "") + f"Allowed: {', '.join(valid)}."
+    return [finding(code, origin, field, f"{described(word)} is not known", advice)]

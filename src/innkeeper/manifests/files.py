@@ -1,0 +1,107 @@
+"""The only module here that touches the file system: which files are manifests, and their text."""
+
+import difflib
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from innkeeper.manifests.syntax import unreadable_character
+from innkeeper.model.diagnostics import Diagnostic, Location
+
+STDIN = "<stdin>"
+LARGEST_FILE = 32 << 20
+_SUFFIXES = (".yaml", ".yml")
+_NEVER_MANIFESTS = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
+
+
+@dataclass(frozen=True, slots=True)
+class SourceText:
+    """One file. `named` is false where a directory's listing brought it in; `failure` stands instead of a text."""
+
+    file: str
+    text: str
+    named: bool
+    failure: Diagnostic | None = None
+
+
+def read(paths: Iterable[str | Path]) -> Iterator[SourceText]:
+    """Every manifest file once, in a stable order. `-` is the standard input; directories are searched recursively."""
+    seen: set[Path] = set()
+    for given in paths:
+        if str(given) == "-":
+            yield _decoded(STDIN, sys.stdin.buffer.read(LARGEST_FILE + 1), named=True)
+            continue
+        path = Path(given)
+        try:
+            yield from _read(path, seen, named=True)
+        except OSError as error:
+            yield _unreadable(path, error)
+
+
+def _read(path: Path, seen: set[Path], *, named: bool) -> Iterator[SourceText]:
+    if not path.exists():
+        if named or path.is_symlink():
+            yield _missing(path)
+        return
+    real = path.resolve()
+    if real in seen:
+        return
+    seen.add(real)
+    if path.is_dir():
+        for entry in sorted(path.iterdir()):
+            if _may_hold_manifests(entry):
+                try:
+                    yield from _read(entry, seen, named=False)
+                except OSError as error:
+                    yield _unreadable(entry, error)
+    elif path.is_file() or named:
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
+        yield _decoded(str(path), content, named=named)
+
+
+def _may_hold_manifests(entry: Path) -> bool:
+    if entry.name.startswith("."):
+        return False
+    return entry.name not in _NEVER_MANIFESTS if entry.is_dir() else entry.suffix.lower() in _SUFFIXES
+
+
+def _decoded(file: str, content: bytes, *, named: bool) -> SourceText:
+    if len(content) > LARGEST_FILE:
+        size = LARGEST_FILE >> 20
+        return _failed(file, "TooLarge", f"the file is larger than {size} MiB", "Split it into several files.")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return _failed(file, "NotUTF8", "the file is UTF-16", "Save it as UTF-8.", 1, 1)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        problem = f"the byte 0x{content[error.start]:02X} is not UTF-8"
+        return _failed(file, "NotUTF8", problem, "Save the file as UTF-8.", line, column)
+    text = text.removeprefix("\ufeff")
+    if found := unreadable_character(text):
+        code, _, problem, advice, line, column = found
+        return _failed(file, code, problem, advice, line, column)
+    return SourceText(file, text, named)
+
+
+def _unreadable(path: Path, error: OSError) -> SourceText:
+    advice = "What cannot be read could declare guests: make it readable, or move it away."
+    return _failed(str(path), "Unreadable", f"cannot be read: {error.strerror or error}", advice)
+
+
+def _missing(path: Path) -> SourceText:
+    near: list[str] = []
+    if path.parent.is_dir():
+        near = difflib.get_close_matches(path.name, (entry.name for entry in path.parent.iterdir()), n=1)
+    advice = "Name a file, a directory, or - for the standard input."
+    if near:
+        advice = f"Did you mean {path.parent / near[0]}?"
+    return _failed(str(path), "NotFound", "there is no such file or directory", advice)
+
+
+def _failed(file: str, code: str, problem: str, advice: str, line: int = 0, column: int = 0) -> SourceText:
+    failure = Diagnostic("error", code, problem, advice, Location(file, line, column))
+    return SourceText(file, "", named=True, failure=failure)

@@ -1,0 +1,63 @@
+"""Where fields stand in files, looked up only when asked: a document's text is kept, its places are not."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from innkeeper.manifests.yamltext import Place, places
+from innkeeper.model.diagnostics import Diagnostic, Location, Severity
+from innkeeper.model.objects import Origin
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passage:
+    """One document inside of a file's text (shared by all of its documents)."""
+
+    file: str
+    text: str
+    start: int
+    end: int
+    first_line: int
+
+    def find(self, path: str) -> tuple[str, Location | None]:
+        """The longest part of a path that stands in the document, with its place."""
+        known = _places(self)
+        while path and path not in known:
+            path = path.rpartition(".")[0]
+        return path, Location(self.file, *known[path]) if path else None
+
+    def locate(self, path: str) -> Location | None:
+        return self.find(path)[1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OverProfile:
+    """A guest's document over its profile's: a field that only the profile names stands in the profile."""
+
+    own: Passage
+    profile: Passage
+
+    def locate(self, path: str) -> Location | None:
+        known, place = self.own.find(path)
+        if known == path or any(part.isdigit() for part in known.split(".")):
+            return place
+        inherited, elsewhere = self.profile.find("spec.defaults." + path.removeprefix("spec."))
+        depth = len(inherited.removeprefix("spec.defaults").split(".")) if "defaults" in inherited else 0
+        return elsewhere if depth > len(known.split(".")) else place
+
+
+@lru_cache(maxsize=64)
+def _places(passage: Passage) -> dict[str, Place]:
+    return places(passage.text[passage.start : passage.end], passage.first_line)
+
+
+def shown(path: str) -> str:
+    """A path as a person writes it: `spec.network.0.ip` is `spec.network[0].ip`."""
+    head, *parts = path.split(".")
+    return head + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
+
+
+def finding(
+    code: str, origin: Origin, path: str, problem: str, advice: str = "", severity: Severity = "error"
+) -> Diagnostic:
+    """A diagnostic about one field of an object."""
+    return Diagnostic(severity, code, f"{shown(path)}: {problem}" if path else problem, advice, origin.at(path))
