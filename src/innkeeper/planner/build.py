@@ -101,7 +101,7 @@ def _ordered(decisions: Sequence[Decision]) -> list[Step]:
         ref, step = item.guest.ref, item.step
         missing = next((need for need in needs[ref] if need in broken), None)
         if step is None:
-            broken[ref] = "it could not be decided"
+            broken[ref] = item.diagnostics[-1].summary if item.diagnostics else "its cluster cannot be seen"
             continue
         if missing is not None and step.action != "noop" and not step.refused:
             step = replace(step, refused=f"needs {missing}: {broken[missing]}", operations=())

@@ -34,7 +34,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`outcome` is None where the cluster could not be seen; `drifted`: the guest departs from what was applied last."""
+    """`outcome` is None where the cluster could not be seen; `drifted`: it departs from what was applied last."""
 
     guest: Guest
     cluster: str
@@ -65,9 +65,7 @@ def decide(guest: Guest, outcome: Outcome, ground: Ground) -> Decision:
     if has_errors(findings):
         return Decision(guest, ground.cluster.name, outcome, diagnostics=findings)
     if isinstance(outcome, Absent):
-        made = creation.create(
-            guest, desired, ground.cluster, ground.view, ground.policy, ground.room, applied(desired)
-        )
+        made = _create(guest, desired, ground)
         step, more = (made, ()) if isinstance(made, Step) else (None, made)
         return Decision(guest, ground.cluster.name, outcome, step, diagnostics=findings + more)
     seen = outcome.observed
@@ -77,6 +75,14 @@ def decide(guest: Guest, outcome: Outcome, ground: Ground) -> Decision:
     else:
         decision = _keep(guest, desired, outcome, difference, ground)
     return replace(decision, diagnostics=findings + decision.diagnostics)
+
+
+def _create(
+    guest: Guest, desired: Desired, ground: Ground, former: ObservedGuest | None = None
+) -> Step | tuple[Diagnostic, ...]:
+    return creation.create(
+        guest, desired, ground.cluster, ground.view, ground.policy, ground.room, applied(desired), former
+    )
 
 
 def applied(desired: Desired) -> str:
@@ -296,9 +302,7 @@ def _replace(
         refusal = f"needs --replace {guest.ref.name}"
         advice = f"A replacement deletes guest {seen.vmid} with its disks. Allow it with --replace {guest.ref.name}."
     else:
-        made = creation.create(
-            guest, desired, ground.cluster, ground.view, ground.policy, ground.room, applied(desired), seen
-        )
+        made = _create(guest, desired, ground, seen)
         if isinstance(made, tuple):
             return Decision(guest, cluster, outcome, None, difference, made)
         operations = (*calls.delete(seen), *made.operations)

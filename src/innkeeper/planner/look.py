@@ -1,10 +1,10 @@
 """What must be observed before anything can be decided: little for a check, more where something is to be created."""
 
 from innkeeper.model.guests import VirtualMachineSpec
-from innkeeper.model.objects import Declared, Ref
+from innkeeper.model.objects import Cluster, Declared, Ref
 from innkeeper.model.observed import ClusterView
 from innkeeper.planner.build import guests_of
-from innkeeper.planner.pair import Absent, Adopt, Ours, host_name, pair
+from innkeeper.planner.pair import Absent, host_name, pair
 from innkeeper.planner.policy import Policy
 
 
@@ -18,7 +18,10 @@ def first_look(declared: Declared, cluster: str) -> tuple[frozenset[int], frozen
             vmids.add(guest.spec.vmid)
         if isinstance(guest.spec, VirtualMachineSpec) and guest.spec.clone is not None:
             template = guest.spec.clone.template
-            (vmids if isinstance(template, int) else names).add(template)  # type: ignore[attr-defined]
+            if isinstance(template, int):
+                vmids.add(template)
+            else:
+                names.add(template)
     return frozenset(vmids), frozenset(names)
 
 
@@ -36,20 +39,13 @@ def unpaired(declared: Declared, cluster: str, view: ClusterView, policy: Policy
     )
 
 
-def doubtful_power(declared: Declared, cluster: str, view: ClusterView, policy: Policy) -> tuple[int, ...]:
-    """The vmids whose power is not as declared: what the cluster shows may be 12 s old, the guest itself knows."""
-    wrong: list[int] = []
-    guests = guests_of(declared, cluster)
-    outcomes = pair(guests, view, policy.source, policy.take_over)
-    for guest in guests:
-        outcome = outcomes[guest.ref]
-        if guest.spec.running is None or not policy.selects(guest.ref) or not isinstance(outcome, Ours | Adopt):
-            continue
-        if outcome.observed.power != ("running" if guest.spec.running else "stopped"):
-            wrong.append(outcome.observed.vmid)
-    return tuple(wrong)
-
-
-def being_made(declared: Declared, cluster: str, view: ClusterView) -> tuple[int, ...]:
-    """Guests that are being created right now and may be declared ones: an earlier run's, or another's."""
-    return tuple(vmid for vmid, seen in sorted(view.guests.items()) if seen.lock == "create")
+def being_made(declared: Declared, cluster: Cluster, view: ClusterView) -> tuple[int, ...]:
+    """Guests that are being created right now and may be declared ones: made by an earlier run, or by another."""
+    guests = guests_of(declared, cluster.name)
+    ours = {guest.spec.vmid for guest in guests}
+    pool = cluster.spec.vmids if any(guest.spec.vmid is None for guest in guests) else None
+    return tuple(
+        vmid
+        for vmid, seen in sorted(view.guests.items())
+        if seen.lock == "create" and (vmid in ours or (pool is not None and pool.first <= vmid <= pool.last))
+    )

@@ -8,7 +8,8 @@ from innkeeper.model.objects import Ref
 def waves(needs: Mapping[Ref, Collection[Ref]]) -> dict[Ref, int]:
     """The wave of each object: 0 without needs, else one more than the latest of what it needs.
 
-    Needs outside of the mapping do not count. Cycles are refused where manifests are read; a cycle here is a ValueError.
+    Needs outside of the mapping do not count. Manifests with cycles are refused where they are read; here a cycle is a
+    ValueError.
     """
     result: dict[Ref, int] = {}
     for start in needs:

@@ -1,11 +1,11 @@
 """Where a new guest goes: a node that has everything it asks for, and the lowest free vmid of the pool."""
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from innkeeper.model.diagnostics import Diagnostic
-from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+from innkeeper.model.guests import ContainerNic, ContainerSpec, VirtualMachineNic, VirtualMachineSpec
 from innkeeper.model.objects import ClusterSpec, Guest
 from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.units import MiB
@@ -72,6 +72,8 @@ def place(
         clone = found
     wants = _wants(guest, desired, clone)
     unknown = _unknown(guest, wants, view)
+    if isinstance(guest.spec, ContainerSpec) and wants.template is None:
+        unknown += (_no_template(guest),)
     pinned = guest.spec.node or cluster.defaults.node
     if pinned is not None and pinned not in view.nodes:
         unknown += (no_such(guest, "spec.node", "node", pinned, view.nodes),)
@@ -101,9 +103,11 @@ def _wants(guest: Guest, desired: Desired, clone: ObservedGuest | None) -> _Want
     storages: dict[tuple[str, str], str] = {}
     # A clone's disks are made by the clone call; they live where the template's do, or on clone.storage.
     for volume in () if clone else desired.volumes:
-        storage = volume.storage or volume.fallback
+        storage = volume.storage or desired.storage
         if storage is not None and volume.source is None:
-            storages[storage, "rootdir" if container else "images"] = _volume_field(guest, volume.slot, volume.path)
+            storages[storage, "rootdir" if container else "images"] = f"spec.{volume.field}.storage"
+    if container and desired.storage and all(volume.slot != "rootfs" for volume in desired.volumes):
+        storages[desired.storage, "rootdir"] = "spec.rootDisk"
     if clone and isinstance(guest.spec, VirtualMachineSpec) and guest.spec.clone and guest.spec.clone.storage:
         storages[guest.spec.clone.storage, "images"] = "spec.clone.storage"
     bridges: dict[str, str] = {}
@@ -114,23 +118,9 @@ def _wants(guest: Guest, desired: Desired, clone: ObservedGuest | None) -> _Want
     return _Wants(storages, bridges, desired.template if container else None, clone)
 
 
-def _volume_field(guest: Guest, slot: str | None, path: str) -> str:
-    spec = guest.spec
-    if isinstance(spec, ContainerSpec):
-        if slot == "rootfs":
-            return "spec.rootDisk.storage"
-        for at, mount in enumerate(spec.mounts or ()):
-            if mount.path == path:
-                return f"spec.mounts.{at}.storage"
-        return "spec.mounts"
-    for at, disk in enumerate(spec.disks or ()):
-        if disk.slot == slot:
-            return f"spec.disks.{at}.storage"
-    return "spec.cloudInit.storage" if spec.cloud_init else "spec.disks"
-
-
 def _nic_field(guest: Guest, bridge: str) -> str:
-    for at, nic in enumerate(guest.spec.network or ()):
+    network: Sequence[ContainerNic | VirtualMachineNic] = guest.spec.network or ()
+    for at, nic in enumerate(network):
         if nic.bridge == bridge:
             return f"spec.network.{at}.bridge"
     return "spec.network"
@@ -150,14 +140,21 @@ def _unknown(guest: Guest, wants: _Wants, view: ClusterView) -> tuple[Diagnostic
             for bridge, where in wants.bridges.items()
             if bridge not in bridges
         ]
-    if view.pools is not None and guest.spec.pool is not None and guest.spec.pool not in view.pools:
-        found.append(no_such(guest, "spec.pool", "pool", guest.spec.pool, view.pools))
+    pool = guest.spec.pool
+    if pool is not None and view.pools is not None and pool not in view.pools and _sees_pools(view):
+        found.append(no_such(guest, "spec.pool", "pool", pool, view.pools))
     if wants.template is not None and view.templates is not None:
         volumes = [volume for node in view.templates.values() for volume in node]
         if templates.find(wants.template, volumes) is None:
             known = volumes if templates.is_volume(wants.template) else templates.short_names(volumes)
             found.append(no_such(guest, "spec.template", "template", wants.template, known))
     return tuple(found)
+
+
+def _sees_pools(view: ClusterView) -> bool:
+    """Whether a pool that is not shown does not exist: without Pool.Audit the list of pools is empty."""
+    rights = view.privileges
+    return rights is None or any("Pool.Audit" in rights.get(path, ()) for path in ("/", "/pool"))
 
 
 def _lacks(name: str, wants: _Wants, view: ClusterView) -> list[str]:
@@ -226,6 +223,16 @@ def find_clone(guest: Guest, template: int | str, view: ClusterView) -> Observed
         )
     words = [word for seen in known.values() for word in (str(seen.vmid), seen.name) if word]
     return no_such(guest, "spec.clone.template", "template", str(template), words)
+
+
+def _no_template(guest: Guest) -> Diagnostic:
+    return _error(
+        guest,
+        "spec.template",
+        "NoTemplate",
+        f"{guest.ref} names no template to be made from",
+        "Set spec.template (debian-12, or a volume id), or spec.defaults.template of the cluster.",
+    )
 
 
 def _nowhere(guest: Guest, where: str, lacks: Mapping[str, Iterable[str]]) -> Diagnostic:

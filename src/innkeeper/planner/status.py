@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from innkeeper.model.objects import Ref
 from innkeeper.model.observed import ClusterView, ObservedGuest
+from innkeeper.model.plan import Step
 from innkeeper.model.status import Condition, GuestStatus, Health, Sync
 from innkeeper.planner.decide import Decision
 from innkeeper.planner.pair import Absent, Adopt, Blocked, true_marker
@@ -82,33 +83,44 @@ def _health(seen: ObservedGuest | None, running: bool | None) -> Health:
 
 
 def _conditions(decision: Decision, seen: ObservedGuest | None) -> Iterable[Condition]:
-    outcome, difference, step = decision.outcome, decision.difference, decision.step
-    if isinstance(outcome, Blocked):
-        yield Condition(_type(outcome.code), "True", outcome.code, f"{outcome.summary}. {outcome.detail}".strip())
-    elif isinstance(outcome, Absent):
-        yield Condition("Missing", "True", "NotCreated", "declared, and not on the cluster")
-    elif isinstance(outcome, Adopt):
-        owner = f"it belongs to source {outcome.owner}" if outcome.owner else "it has no marker yet"
-        yield Condition("Adoptable", "True", "OwnedByOther" if outcome.owner else "NotMarked", owner)
+    difference = decision.difference
+    yield from _of_outcome(decision)
     if seen is not None and seen.lock:
         yield Condition("Locked", "True", "Lock", f"Proxmox holds its lock ({seen.lock})")
     if difference is not None and difference.waiting:
         fields = ", ".join(change.field for change in difference.waiting)
         yield Condition("PendingReboot", "True", "WaitsForRestart", f"accepted, in effect after a restart: {fields}")
-    if step is not None and step.action == "update" and step.changes:
+    if decision.step is not None:
+        yield from _of_step(decision, decision.step)
+    if decision.guest.spec.running and seen is not None and seen.power == "stopped":
+        yield Condition("Running", "False", "Stopped", "declared running, and stopped")
+
+
+def _of_outcome(decision: Decision) -> Iterable[Condition]:
+    outcome = decision.outcome
+    if isinstance(outcome, Blocked):
+        yield Condition(_type(outcome.code), "True", outcome.code, f"{outcome.summary}. {outcome.detail}".strip())
+        return
+    if isinstance(outcome, Absent):
+        yield Condition("Missing", "True", "NotCreated", "declared, and not on the cluster")
+    elif isinstance(outcome, Adopt):
+        owner = f"it belongs to source {outcome.owner}" if outcome.owner else "it has no marker yet"
+        yield Condition("Adoptable", "True", "OwnedByOther" if outcome.owner else "NotMarked", owner)
+    if decision.step is None:
+        for finding in decision.diagnostics:
+            if finding.severity == "error":
+                yield Condition("Invalid", "True", finding.code, finding.summary)
+
+
+def _of_step(decision: Decision, step: Step) -> Iterable[Condition]:
+    if step.action == "update" and step.changes:
         fields = ", ".join(change.field for change in step.changes)
         if decision.drifted:
             yield Condition("Drifted", "True", "ChangedOnCluster", f"changed since it was last applied: {fields}")
         else:
             yield Condition("Pending", "True", "ManifestDiffers", f"to be applied: {fields}")
-    if step is not None and step.refused:
+    if step.refused:
         yield Condition("Refused", "True", "NotAllowed", step.refused)
-    if step is None and not isinstance(outcome, Blocked):
-        for finding in decision.diagnostics:
-            if finding.severity == "error":
-                yield Condition("Invalid", "True", finding.code, finding.summary)
-    if decision.guest.spec.running and seen is not None and seen.power == "stopped":
-        yield Condition("Running", "False", "Stopped", "declared running, and stopped")
 
 
 def _type(code: str) -> str:

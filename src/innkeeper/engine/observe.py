@@ -1,0 +1,66 @@
+"""Seeing one cluster well enough to plan on it, with as few calls as the plan allows.
+
+The first look reads the declared guests and ours. Only where something seems to be missing a second look reads every
+guest's marker, for a guest that an earlier run made may have been renamed or have lost its tag. What is being created
+at this moment is waited for: it may be ours, and its configuration shows nothing until it is done.
+"""
+
+import asyncio
+from dataclasses import replace
+
+from innkeeper.engine.errors import EngineError, Waiting
+from innkeeper.engine.ports import Hypervisor, Log, Scope
+from innkeeper.model.objects import Cluster, Declared
+from innkeeper.model.observed import ClusterView, ObservedGuest
+from innkeeper.planner import look
+from innkeeper.planner.policy import Policy, Unreachable
+
+
+async def observe(
+    hypervisor: Hypervisor, declared: Declared, cluster: Cluster, policy: Policy, log: Log, patience: float
+) -> ClusterView | Unreachable:
+    """The view to plan on. A cluster that cannot be seen is a value, so that the others go on.
+
+    `patience`: seconds to wait for guests that are being created.
+    """
+    before = hypervisor.reads
+    try:
+        view = await _observe(hypervisor, declared, cluster, policy, log, patience)
+    except EngineError as error:
+        return Unreachable(error.message, error.advice)
+    return replace(view, reads=hypervisor.reads - before)
+
+
+async def _observe(
+    hypervisor: Hypervisor, declared: Declared, cluster: Cluster, policy: Policy, log: Log, patience: float
+) -> ClusterView:
+    vmids, names = look.first_look(declared, cluster.name)
+    view = await hypervisor.observe(Scope(vmids, names))
+    view = await _made(hypervisor, declared, cluster, view, log, patience)
+    if look.unpaired(declared, cluster.name, view, policy):
+        view = await hypervisor.observe(Scope(vmids, names, catalog=True, everything=True))
+        view = await _made(hypervisor, declared, cluster, view, log, patience)
+    return view
+
+
+async def _made(
+    hypervisor: Hypervisor, declared: Declared, cluster: Cluster, view: ClusterView, log: Log, patience: float
+) -> ClusterView:
+    running = look.being_made(declared, cluster, view)
+    if not running:
+        return view
+    await asyncio.gather(*(_settle(hypervisor, vmid, log, patience) for vmid in running))
+    guests: dict[int, ObservedGuest] = dict(view.guests)
+    for vmid, seen in zip(running, await asyncio.gather(*map(hypervisor.guest, running)), strict=True):
+        if seen is None:
+            del guests[vmid]
+        else:
+            guests[vmid] = seen
+    return replace(view, guests=guests)
+
+
+async def _settle(hypervisor: Hypervisor, vmid: int, log: Log, patience: float) -> None:
+    try:
+        await hypervisor.settle(vmid, log, patience)
+    except Waiting as error:
+        log(error.message)  # The plan says of that guest that it is still being created.

@@ -1,0 +1,93 @@
+"""The whole way: look at every cluster, plan, and, once a person agreed, carry the plan out and prove it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from innkeeper.engine.errors import Conflict, Stalled
+from innkeeper.engine.execute import execute
+from innkeeper.engine.observe import observe
+from innkeeper.engine.ports import Hypervisor, Listener, Log
+from innkeeper.engine.result import Result
+from innkeeper.model.objects import Declared
+from innkeeper.model.plan import Plan
+from innkeeper.model.status import GuestStatus
+from innkeeper.planner.build import assemble, examine
+from innkeeper.planner.check import check
+from innkeeper.planner.decide import Decision
+from innkeeper.planner.policy import Policy, Unreachable, Views
+from innkeeper.planner.status import orphan_statuses, statuses
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan with all that it stands on."""
+
+    declared: Declared
+    policy: Policy
+    views: Views
+    decisions: tuple[Decision, ...]
+    plan: Plan
+
+    @property
+    def statuses(self) -> tuple[GuestStatus, ...]:
+        """Every declared guest, then ours that are declared no more."""
+        orphans = orphan_statuses(self.decisions, self.views, self.policy.source) if not self.policy.only else ()
+        return (*statuses(self.decisions, self.views), *orphans)
+
+
+async def prepare(
+    declared: Declared,
+    hypervisors: Mapping[str, Hypervisor | Unreachable],
+    policy: Policy,
+    log: Log = lambda line: None,
+    patience: float = 60.0,
+) -> Prepared:
+    """Look at all clusters side by side, and plan. `patience`: seconds to wait for guests that are being created."""
+
+    async def view(name: str) -> object:
+        hypervisor = hypervisors.get(name, Unreachable("it was not connected to"))
+        if isinstance(hypervisor, Unreachable):
+            return hypervisor
+        cluster = next(cluster for cluster in declared.clusters if cluster.name == name)
+        return await observe(hypervisor, declared, cluster, policy, log, patience)
+
+    names = [cluster.name for cluster in declared.clusters]
+    views: Views = dict(zip(names, await asyncio.gather(*map(view, names)), strict=True))  # type: ignore[arg-type]
+    decisions = examine(declared, views, policy)
+    return Prepared(declared, policy, views, decisions, assemble(decisions, declared, views, policy))
+
+
+def gate(prepared: Prepared, digest: str | None = None) -> None:
+    """Raise where the plan may not run: it is not the approved one (Conflict), or it breaks a rule (Stalled)."""
+    plan = prepared.plan
+    if digest is not None and digest != plan.digest:
+        raise Conflict(
+            f"this is not the plan that was approved: its digest is {plan.digest}, not {digest}",
+            "Manifests or guests changed since; look at the new plan.",
+        )
+    if faults := check(plan, prepared.declared, prepared.views, prepared.policy):
+        raise Stalled(f"the plan breaks its own rules: {'; '.join(faults)}", "Nothing was done. Report this fault.")
+
+
+async def carry_out(
+    prepared: Prepared,
+    hypervisors: Mapping[str, Hypervisor | Unreachable],
+    listener: Listener = lambda event: None,
+    stop: asyncio.Event | None = None,
+    parallel: int = 8,
+    patience: float = 300.0,
+) -> Result:
+    """Carry out a plan that passed the gate. Every step is verified: the guest is read back and planned again."""
+    reached = {name: item for name, item in hypervisors.items() if not isinstance(item, Unreachable)}
+    return await execute(
+        prepared.plan,
+        prepared.declared,
+        prepared.views,
+        prepared.policy,
+        reached,
+        listener,
+        stop or asyncio.Event(),
+        parallel,
+        patience,
+    )

@@ -1,0 +1,282 @@
+"""One step from its plan to its proof: call, look, and decide again until the guest is as it was declared.
+
+Looking again *is* the resume, the retry and the verification: after every attempt, whatever became of it, the guest is
+read and planned anew. Nothing left to do means done; anything else is done too if it is not graver than what was
+approved. So a lost answer, a lock, a change by somebody else and a crash of an earlier run all take the same way.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+
+from innkeeper.engine.errors import Conflict, EngineError, Stalled, Uncertain, Waiting
+from innkeeper.engine.ports import Event, Hypervisor, Listener, Scope
+from innkeeper.engine.result import StepResult
+from innkeeper.model.objects import Cluster, Guest, Ref
+from innkeeper.model.observed import ClusterView, ObservedGuest
+from innkeeper.model.plan import IMPACTS, Operation, Step
+from innkeeper.planner import calls
+from innkeeper.planner.build import decide_again
+from innkeeper.planner.decide import Decision, protection
+from innkeeper.planner.pair import Ours, pair, true_marker
+from innkeeper.planner.place import Room
+from innkeeper.planner.policy import Policy
+
+ROUNDS = 6
+"""Attempts at one step, waiting for locks not counted."""
+_DESTROY = frozenset({"stop", "delete"})
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One cluster during an execution. `room` knows the vmids that the plan promised; `others` are all declared here."""
+
+    hypervisor: Hypervisor
+    cluster: Cluster
+    view: ClusterView
+    policy: Policy
+    room: Room
+    others: Collection[Ref]
+    patience: float
+    """Seconds to wait for locks and other people's tasks, in all, for one step."""
+
+
+class Stopped(Exception):
+    """The person asked to stop; raised between two calls only."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One step while it runs."""
+
+    site: Site
+    guest: Guest | None
+    """None for a guest that is declared no more."""
+    step: Step
+    listener: Listener
+    stop: Callable[[], bool]
+    wrote: list[str] = field(default_factory=list)
+
+    async def run(self) -> StepResult:
+        try:
+            waits = await (self._delete() if self.step.action == "delete" else self._reach())
+        except Stopped:
+            return self._stopped()
+        except EngineError as error:
+            self._tell("failed", str(error))
+            return StepResult(self.step, "failed", str(error))
+        self._tell("done")
+        return StepResult(self.step, "done", waits=waits)
+
+    async def _reach(self) -> str:
+        """Attempt after attempt until the guest is as declared; returns what waits for a restart."""
+        current, approved = self.step, self.step
+        deadline = asyncio.get_running_loop().time() + self.site.patience
+        rounds = 0
+        while True:
+            trouble = await self._attempt(current)
+            if not isinstance(trouble, Waiting):
+                rounds += 1
+            elif asyncio.get_running_loop().time() > deadline:
+                raise trouble
+            self._tell("verifying" if trouble is None else "waiting", "" if trouble is None else trouble.message)
+            try:
+                following = await self._look(current, trouble)
+            except (Waiting, Uncertain) as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(_pause(error))
+                continue
+            if isinstance(following, str):
+                return following
+            if trouble is None:
+                _progress(current, following)
+            _bound(approved, following)
+            if rounds >= ROUNDS:
+                raise trouble or Conflict(f"{approved.ref} is still not as declared after {rounds} attempts")
+            current = following
+
+    async def _attempt(self, step: Step) -> EngineError | None:
+        """Make the step's calls; returns what a new look may mend."""
+        try:
+            if step.former is not None:
+                await self._still_ours(step.former)
+            await self._calls(step)
+        except (Conflict, Uncertain) as error:
+            return error
+        except Waiting as error:
+            await asyncio.sleep(error.after)
+            return error
+        return None
+
+    async def _calls(self, step: Step) -> None:
+        digest = step.digest
+        written = False
+        for operation in step.operations:
+            if operation.derived:
+                return
+            if self.stop():
+                raise Stopped
+            if operation.guarded and (written or not digest):
+                seen = await self.site.hypervisor.guest(step.vmid)
+                if seen is None:
+                    raise Conflict(f"guest {step.vmid} is gone")
+                digest = seen.digest
+            await self._call(step, operation, digest if operation.guarded else "")
+            written = True
+
+    async def _call(self, step: Step, operation: Operation, digest: str) -> None:
+        self._tell(operation.phase)
+        # Noted before the call: an answer may be lost, its effect not.
+        self.wrote.append(operation.phase)
+        await self.site.hypervisor.call(operation, digest, lambda line: self._tell(operation.phase, line))
+
+    async def _look(self, step: Step, trouble: EngineError | None) -> Step | str:
+        """What is left to do: a step, or nothing (a string that tells what waits for a restart)."""
+        assert self.guest is not None
+        seen = await self._see(step)
+        if seen is None and step.action in ("create", "replace"):
+            return await self._make_again(step, trouble)
+        if step.action == "adopt" and seen is not None and self._marked(seen):
+            return ""
+        decision = self._decide(seen)
+        if isinstance(trouble, Conflict) and step.action == "create" and not isinstance(decision.outcome, Ours):
+            decision = await self._decide_anew(step)
+        if decision.step is None:
+            reasons = [finding for finding in decision.diagnostics if finding.severity != "info"]
+            summary = "; ".join(f"{finding.summary}. {finding.detail}".strip() for finding in reasons)
+            raise Stalled(summary or f"{step.ref} cannot be decided")
+        if decision.step.action == "noop":
+            waiting = decision.difference.waiting if decision.difference else ()
+            return ", ".join(change.field for change in waiting)
+        return decision.step
+
+    async def _see(self, step: Step) -> ObservedGuest | None:
+        """The guest as it is once no task runs on it any more; of a replacement, the old one while it is there."""
+        for vmid in dict.fromkeys((step.former, step.vmid)):
+            if vmid is None:
+                continue
+            await self.site.hypervisor.settle(vmid, lambda line: self._tell("waiting", line), self.site.patience)
+            seen = await self.site.hypervisor.guest(vmid)
+            if seen is None:
+                continue
+            if seen.config is None or seen.lock == "create":
+                raise Waiting(f"guest {vmid} cannot be read now", seen.unreadable or "It is still being created.")
+            return seen
+        return None
+
+    async def _make_again(self, step: Step, trouble: EngineError | None) -> Step:
+        """The guest is proved to be absent: make it, under the vmid that was promised to it."""
+        if trouble is None and step.action == "create":
+            raise Conflict(f"{step.ref} was created as {step.vmid} and is gone", "Somebody deleted it; plan again.")
+        if isinstance(trouble, Conflict) and step.action == "create":
+            decision = await self._decide_anew(step)
+            if decision.step is not None:
+                return decision.step
+        left = tuple(item for item in step.operations if item.phase not in _DESTROY)
+        return replace(step, action="create", former=None, operations=left, digest="")
+
+    def _decide(self, seen: ObservedGuest | None) -> Decision:
+        site = self.site
+        assert self.guest is not None
+        return decide_again(self.guest, seen, site.cluster, site.view, site.policy, site.room, site.others)
+
+    async def _decide_anew(self, step: Step) -> Decision:
+        """Somebody took the vmid: look whether the guest exists elsewhere by now, else choose another vmid."""
+        site = self.site
+        assert self.guest is not None
+        view = await site.hypervisor.observe(Scope(catalog=True, everything=True))
+        site.room.taken.update(view.guests)
+        outcome = pair([self.guest], view, site.policy.source, site.policy.take_over, site.others)[self.guest.ref]
+        seen = outcome.observed if isinstance(outcome, Ours) else view.guests.get(step.vmid)
+        return self._decide(seen)
+
+    def _marked(self, seen: ObservedGuest) -> bool:
+        marker, ref = true_marker(seen), self.step.ref
+        return marker is not None and (marker.source, marker.kind, marker.name) == (
+            self.site.policy.source,
+            ref.kind,
+            ref.name,
+        )
+
+    async def _still_ours(self, vmid: int) -> ObservedGuest | None:
+        """Read the guest right before it is destroyed: it must be ours still, and not protected."""
+        seen = await self.site.hypervisor.guest(vmid)
+        if seen is None:
+            return None
+        if seen.config is None:
+            raise Waiting(f"the configuration of guest {vmid} cannot be read now", seen.unreadable)
+        if not self._marked(seen):
+            raise Stalled(f"guest {vmid} does not carry the marker of {self.step.ref} any more", "It is left alone.")
+        if reason := protection(seen):
+            raise Stalled(f"guest {vmid} is protected: {reason}", "It is left alone.")
+        return seen
+
+    async def _delete(self) -> str:
+        deadline = asyncio.get_running_loop().time() + self.site.patience
+        trouble: EngineError | None = None
+        rounds = 0
+        while True:
+            try:
+                seen = await self._still_ours(self.step.vmid)
+                if seen is None:
+                    return ""
+                if rounds >= ROUNDS:
+                    raise trouble or Stalled(f"guest {seen.vmid} was deleted and is still there")
+                rounds += 1
+                await self._calls(replace(self.step, operations=calls.delete(seen)))
+                trouble = None
+            except (Waiting, Conflict, Uncertain) as error:
+                if asyncio.get_running_loop().time() > deadline or rounds >= ROUNDS:
+                    raise
+                trouble = error
+                self._tell("waiting", error.message)
+                await asyncio.sleep(_pause(error))
+            await self.site.hypervisor.settle(
+                self.step.vmid, lambda line: self._tell("waiting", line), self.site.patience
+            )
+
+    def _stopped(self) -> StepResult:
+        if not self.wrote:
+            self._tell("skipped", "stopped before it began")
+            return StepResult(self.step, "skipped", "stopped before it began")
+        error = f"stopped after {', '.join(dict.fromkeys(self.wrote))}; the next run goes on from there"
+        self._tell("failed", error)
+        return StepResult(self.step, "failed", error)
+
+    def _tell(self, phase: str, message: str = "") -> None:
+        self.listener(Event(self.step.ref, self.step, phase, message))
+
+
+def _pause(error: EngineError) -> float:
+    return error.after if isinstance(error, Waiting) else 0.2
+
+
+def _progress(before: Step, after: Step) -> None:
+    """A call that was accepted without effect would be repeated for ever: say so instead."""
+    fields = {change.field for change in after.changes}
+    if before.action == after.action and fields and fields == {change.field for change in before.changes}:
+        shown = ", ".join(f"{change.field} is {change.before}, not {change.after}" for change in after.changes)
+        raise Stalled(f"Proxmox accepted the change of {after.ref}, and it does not show: {shown}")
+
+
+_FOLLOWS = {
+    "create": ("create", "update"),
+    "replace": ("replace", "create", "update"),
+    "update": ("update",),
+    "adopt": ("adopt",),
+}
+
+
+def _bound(approved: Step, step: Step) -> None:
+    """Nothing is done that is graver than what was approved."""
+    if step.refused:
+        raise Stalled(f"{step.ref} changed meanwhile: {step.refused}", "Plan again.")
+    makes = approved.action in ("create", "replace") and step.action != "replace"
+    allowed = max(IMPACTS.index(approved.impact), IMPACTS.index("live") if makes else 0)
+    if step.action not in _FOLLOWS[approved.action] or IMPACTS.index(step.impact) > allowed:
+        fields = ", ".join(change.field for change in step.changes)
+        raise Conflict(
+            f"{step.ref} changed meanwhile: now it takes {step.action} ({step.impact}) of {fields or 'its marker'}",
+            "Look at a new plan.",
+        )
