@@ -1,4 +1,4 @@
-"""Containers: PVE::API2::LXC, ::Config and ::Status, but for snapshots, clones, migration, moved volumes, firewall."""
+"""Containers: PVE::API2::LXC, ::Config and ::Status, but for snapshots, clones, templates, migration, moved volumes."""
 
 from __future__ import annotations
 
@@ -207,28 +207,6 @@ def feature(call: Call) -> object:
         config = guest.snapshots[name].config
     able = volumes.can(call.cluster, str(call.params["feature"]), "lxc", config, snapshot=bool(name))
     return {"hasFeature": int(able)}
-
-
-@method("POST", "/nodes/{node}/lxc/{vmid}/template")
-async def make_template(call: Call) -> object:
-    """Answers nothing; a task does it."""
-    async with call.cluster.locks.guest(call.node, "lxc", int(call.params["vmid"])):
-        guest = guest_of(call)
-        guestlock.check(guest)
-        if guest.snapshots:
-            raise ApiError(500, "unable to create template, because CT contains snapshots")
-        if guest.is_template:
-            raise ApiError(500, "you can't convert a template to a template")
-        if guest.running is not None:
-            raise ApiError(500, "you can't convert a CT to template if the CT is running")
-
-    async def work(_: TaskLog) -> None:
-        await disks.make_template(call.cluster, guest)
-        call.cluster.writable(guest)
-        guest.config["template"] = "1"
-
-    call.fork("vztemplate", guest.vmid, work)
-    return None
 
 
 @method("GET", "/nodes/{node}/lxc/{vmid}/interfaces")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
 
 from pvesim.cluster import storage
 from pvesim.cluster.lxc import properties, rights
@@ -23,6 +25,7 @@ class Backup:
     settings: Config
     mounts: Config
     raw_lxc: list[list[str]]
+    firewall: dict[str, Any] = field(default_factory=dict)
 
     @property
     def unprivileged(self) -> bool:
@@ -37,7 +40,8 @@ def recover(cluster: Cluster, node: str, archive: str) -> Backup:
         raise TaskFailed("rootfs configuration could not be recovered, please check and specify manually!")
     mounts = {key: value for key, value in held.items() if properties.MOUNT.match(key)}
     settings = {key: value for key, value in held.items() if key not in mounts and not key.startswith("unused")}
-    return Backup(settings, mounts, [list(line) for line in volume.extra.get("lxc") or []])
+    lines = [list(line) for line in volume.extra.get("lxc") or []]
+    return Backup(settings, mounts, lines, deepcopy(volume.extra.get("firewall") or {}))
 
 
 def check(call: Caller, backup: Backup, config: Config, unprivileged: bool | None, guest: Guest) -> None:
@@ -88,6 +92,9 @@ def merge(call: Caller, backup: Backup, config: Config, guest: Guest, *, unique:
             log(f"{name}: {value}")
     else:
         guest.raw_lxc = [list(line) for line in backup.raw_lxc]
+    # who may restore but not allocate cannot bring a firewall along either
+    if backup.firewall and call.allowed(f"/vms/{guest.vmid}", "VM.Allocate"):
+        guest.firewall = backup.firewall
     return backup.settings.get("template") == "1"
 
 
