@@ -1,1 +1,1 @@
-"""The vocabulary of Proxmox guest settings: what exists, how it is spelt, how it changes. Pure; imports only the model."""
+"""The vocabulary of Proxmox guest settings: what exists, how it is spelt, how it changes. Pure."""

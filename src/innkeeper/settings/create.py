@@ -1,41 +1,96 @@
 """The parameters of the calls that make or change a guest: everything in one call wherever Proxmox allows it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
+from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import Guest
 from innkeeper.model.observed import Marker, ObservedGuest
+from innkeeper.settings import canonical, table
 from innkeeper.settings.compare import Difference
-from innkeeper.settings.desired import Desired
+from innkeeper.settings.desired import Desired, problem
+from innkeeper.settings.made import NAME
+from innkeeper.settings.marker import TAG, write_marker
+from innkeeper.settings.volumes import Volume, missing, request
 
 Params = tuple[tuple[str, str], ...]
 
+ROOT_DISK_GIB = "4"
+"""What Proxmox gives a container that names no size (PVE::API2::LXC, create_vm)."""
 
-def made(guest: Guest, desired: Desired, template: str | None = None, clone: ObservedGuest | None = None) -> Params:
-    """`Marker.made` of a guest that is about to be created: template, hash of ssh keys, clone source (`9000 name`)."""
-    raise NotImplementedError
+
+def create_problems(guest: Guest, desired: Desired) -> tuple[Diagnostic, ...]:
+    """What a guest that does not exist yet lacks: storages and sizes of its volumes."""
+    return tuple(
+        problem(guest, volume.where, *trouble)
+        for volume in desired.volumes
+        if not (volume.cloud_init and not volume.storage)
+        if not (volume.slot == "rootfs" and volume.size is None and (volume.storage or desired.storage))
+        if not _from_template(guest, volume)
+        if (trouble := missing(volume, desired.storage))
+    )
 
 
 def owned_at_create(guest: Guest, desired: Desired) -> tuple[str, ...]:
-    """`Marker.settings` of a guest that is about to be created; afterwards `compare` gives the same names."""
-    raise NotImplementedError
+    """`Marker.settings` of a guest about to be created or cloned; afterwards `compare` gives the same names."""
+    names = {NAME[guest.ref.kind], *desired.scalars}
+    for name, parts in desired.parts.items():
+        names |= {f"{name}.{part}" for part in parts} or {name}
+    for volume, slot in _slots(guest, desired):
+        setting = table.find(guest.ref.kind, slot)
+        assert setting is not None
+        names |= {f"{slot}.{part}" for part in (setting.key, *volume.parts)}
+        names |= {f"{slot}={volume.path}"} if volume.path else set()
+    fields = {"pool": desired.pool, "tags": desired.tags, "description": desired.description}
+    return tuple(sorted(names | {name for name, value in fields.items() if value is not None}))
 
 
 def create_params(
     guest: Guest, desired: Desired, vmid: int, template: str | None, marker: Marker, version: tuple[int, int]
 ) -> Params:
-    """Body of `POST /nodes/{node}/lxc` or `/qemu`: all settings, notes with marker, tags, pool, and `start=1` if
-    `starts_itself`. `template` is a container's template as a volume id; None for a VM."""
-    raise NotImplementedError
+    """Body of `POST /nodes/{node}/lxc` or `/qemu`.
+
+    All settings, volumes, notes with marker, tags, pool, and `start=1` if `starts_itself`. `template` is a container's
+    template as a volume id; None for a VM. ValueError where `create_problems` has something to say.
+    """
+    params = {"vmid": str(vmid), NAME[guest.ref.kind]: desired.name}
+    params |= {name: value for name, value in desired.scalars.items() if value}
+    for name, parts in desired.parts.items():
+        setting = table.find(guest.ref.kind, name)
+        whole = {**desired.fallbacks.get(name, {}), **{part: value for part, value in parts.items() if value}}
+        if setting and whole:
+            params[name] = setting.render(whole)
+    for volume, slot in _slots(guest, desired):
+        params[slot] = request(guest.ref.kind, volume, slot, desired.storage)
+    if template:
+        params["ostemplate"] = template
+        params.setdefault("rootfs", f"{_root_storage(desired)}:{ROOT_DISK_GIB}")
+        if params["rootfs"].startswith(":"):
+            del params["rootfs"]
+    if desired.ssh_keys:
+        params["ssh-public-keys"] = "\n".join(desired.ssh_keys) + "\n"
+    if desired.pool:
+        params["pool"] = desired.pool
+    params["tags"] = ";".join(_tags(desired))
+    params["description"] = write_marker(desired.description or "", marker)
+    if starts_itself(desired):
+        params["start"] = "1"
+    return tuple(sorted(params.items()))
 
 
 def starts_itself(desired: Desired) -> bool:
     """Whether `create_params` starts the guest; otherwise (kept stopped, or volumes to grow first) the plan does."""
-    raise NotImplementedError
+    return desired.running is True and not resizes_after_create(desired)
 
 
 def resizes_after_create(desired: Desired) -> tuple[tuple[str, int], ...]:
-    """(slot, bytes) to grow once created: imported disks come in the size of their image."""
-    raise NotImplementedError
+    """(slot, bytes) to grow once created: imported disks come in the size of their image.
+
+    Compare again before growing: an image may have that size already.
+    """
+    return tuple(
+        (volume.slot, volume.size) for volume in desired.volumes if volume.import_from and volume.slot and volume.size
+    )
 
 
 def clone_params(guest: Guest, desired: Desired, newid: int, marker: Marker, target: str | None = None) -> Params:
@@ -43,7 +98,21 @@ def clone_params(guest: Guest, desired: Desired, newid: int, marker: Marker, tar
 
     Everything else follows by `compare` against the cloned guest as it is read back (`update_params`).
     """
-    raise NotImplementedError
+    assert isinstance(guest.spec, VirtualMachineSpec)
+    assert guest.spec.clone is not None
+    params = {
+        "newid": str(newid),
+        "name": desired.name,
+        "description": write_marker(desired.description or "", marker),
+        "full": str(int(guest.spec.clone.full)),
+    }
+    if guest.spec.clone.full and guest.spec.clone.storage:
+        params["storage"] = guest.spec.clone.storage
+    if desired.pool:
+        params["pool"] = desired.pool
+    if target:
+        params["target"] = target
+    return tuple(sorted(params.items()))
 
 
 def update_params(difference: Difference, observed: ObservedGuest, marker: Marker, desired: Desired) -> Params:
@@ -51,14 +120,60 @@ def update_params(difference: Difference, observed: ObservedGuest, marker: Marke
 
     The digest is not in it: the call is guarded.
     """
-    raise NotImplementedError
+    if not difference.writes_config:
+        return ()
+    visible = observed.description if difference.description is None else difference.description
+    params = {**difference.set, "description": write_marker(visible, marker)}
+    if difference.delete:
+        params["delete"] = ",".join(difference.delete)
+    if difference.tags is not None:
+        params["tags"] = ";".join(difference.tags)
+    return tuple(sorted(params.items()))
 
 
 def resize_params(slot: str, size: int) -> Params:
-    """Body of `PUT …/resize`; size in bytes."""
-    raise NotImplementedError
+    """Body of `PUT …/resize`: to this many bytes."""
+    return (("disk", slot), ("size", f"{size >> 10}K" if size % 1024 == 0 else str(size)))
 
 
-def release_params(observed: ObservedGuest, names: Sequence[str] = ()) -> Params:
-    """Body of the `PUT …/config` that takes marker and tag off a guest that we let go."""
-    raise NotImplementedError
+def release_params(observed: ObservedGuest) -> Params:
+    """Body of the `PUT …/config` that takes marker and tag off a guest that we let go; its settings stay."""
+    tags = [tag for tag in canonical.tags((observed.config or {}).get("tags", "")) if tag != TAG]
+    params = {"tags": ";".join(tags)} if tags else {}
+    gone = [] if tags else ["tags"]
+    if observed.description:
+        params["description"] = observed.description
+    else:
+        gone.append("description")
+    return tuple(sorted((params | ({"delete": ",".join(gone)} if gone else {})).items()))
+
+
+def storages(guest: Guest, desired: Desired) -> frozenset[str]:
+    """The storages that creating this guest allocates on."""
+    found = {volume.storage or desired.storage for volume, _ in _slots(guest, desired) if volume.source is None}
+    if isinstance(guest.spec, ContainerSpec) and guest.spec.root_disk is None:
+        found.add(_root_storage(desired) or "local")
+    return frozenset(filter(None, found))
+
+
+def _tags(desired: Desired) -> tuple[str, ...]:
+    return canonical.tags(" ".join((*(desired.tags or ()), TAG)))
+
+
+def _root_storage(desired: Desired) -> str:
+    return desired.storage or ""
+
+
+def _from_template(guest: Guest, volume: Volume) -> bool:
+    """Whether a clone brings this disk along: what it lacks is seen once the clone is there."""
+    return isinstance(guest.spec, VirtualMachineSpec) and guest.spec.clone is not None
+
+
+def _slots(guest: Guest, desired: Desired) -> Iterator[tuple[Volume, str]]:
+    """Each volume that creation makes, with its slot: mounts without one take the lowest free."""
+    taken = {volume.slot for volume in desired.volumes if volume.slot}
+    free = (slot for slot in table.slots("Container", "mp") if slot not in taken)
+    for volume in desired.volumes:
+        if volume.cloud_init and not (volume.storage or desired.storage):
+            continue
+        yield volume, volume.slot or next(free)
