@@ -51,8 +51,9 @@ class SeedError(Exception):
 
 def read(path: Path) -> dict[str, Any]:
     """The seed in a file."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as quick, where it was built
     try:
-        seed = yaml.safe_load(path.read_text("utf-8"))
+        seed = yaml.load(path.read_text("utf-8"), loader)  # noqa: S506
     except (OSError, yaml.YAMLError) as error:
         raise SeedError(f"{path}: {error}") from error
     if not isinstance(seed, dict):
