@@ -13,12 +13,12 @@ from innkeeper.planner.policy import Policy
 from innkeeper.settings.create import (
     clone_params,
     create_params,
-    made,
     owned_at_create,
     resizes_after_create,
     starts_itself,
 )
 from innkeeper.settings.desired import Desired
+from innkeeper.settings.made import made
 
 _QUANTITIES = frozenset({"memory", "swap", "balloon", "size"})
 _NOT_SHOWN = frozenset({"cluster", "vmid", "node", "profile", "needs", "restart", "options"})

@@ -105,7 +105,7 @@ def _wants(guest: Guest, desired: Desired, clone: ObservedGuest | None) -> _Want
     for volume in () if clone else desired.volumes:
         storage = volume.storage or desired.storage
         if storage is not None and volume.source is None:
-            storages[storage, "rootdir" if container else "images"] = f"spec.{volume.field}.storage"
+            storages[storage, "rootdir" if container else "images"] = f"spec.{volume.where}.storage"
     if container and desired.storage and all(volume.slot != "rootfs" for volume in desired.volumes):
         storages[desired.storage, "rootdir"] = "spec.rootDisk"
     if clone and isinstance(guest.spec, VirtualMachineSpec) and guest.spec.clone and guest.spec.clone.storage:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from innkeeper.model.diagnostics import Diagnostic
-from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+from innkeeper.model.guests import VirtualMachineSpec
 from innkeeper.model.objects import Guest
 from innkeeper.model.observed import Marker, ObservedGuest
 from innkeeper.settings import canonical, table
@@ -11,12 +11,9 @@ from innkeeper.settings.compare import Difference
 from innkeeper.settings.desired import Desired, problem
 from innkeeper.settings.made import NAME
 from innkeeper.settings.marker import TAG, write_marker
-from innkeeper.settings.volumes import Volume, missing, request
+from innkeeper.settings.volumes import ROOT_DISK, Volume, gib, missing, request
 
 Params = tuple[tuple[str, str], ...]
-
-ROOT_DISK_GIB = "4"
-"""What Proxmox gives a container that names no size (PVE::API2::LXC, create_vm)."""
 
 
 def create_problems(guest: Guest, desired: Desired) -> tuple[Diagnostic, ...]:
@@ -25,7 +22,6 @@ def create_problems(guest: Guest, desired: Desired) -> tuple[Diagnostic, ...]:
         problem(guest, volume.where, *trouble)
         for volume in desired.volumes
         if not (volume.cloud_init and not volume.storage)
-        if not (volume.slot == "rootfs" and volume.size is None and (volume.storage or desired.storage))
         if not _from_template(guest, volume)
         if (trouble := missing(volume, desired.storage))
     )
@@ -64,9 +60,8 @@ def create_params(
         params[slot] = request(guest.ref.kind, volume, slot, desired.storage)
     if template:
         params["ostemplate"] = template
-        params.setdefault("rootfs", f"{_root_storage(desired)}:{ROOT_DISK_GIB}")
-        if params["rootfs"].startswith(":"):
-            del params["rootfs"]
+        if desired.storage:
+            params.setdefault("rootfs", f"{desired.storage}:{gib(ROOT_DISK)}")
     if desired.ssh_keys:
         params["ssh-public-keys"] = "\n".join(desired.ssh_keys) + "\n"
     if desired.pool:
@@ -136,32 +131,8 @@ def resize_params(slot: str, size: int) -> Params:
     return (("disk", slot), ("size", f"{size >> 10}K" if size % 1024 == 0 else str(size)))
 
 
-def release_params(observed: ObservedGuest) -> Params:
-    """Body of the `PUT …/config` that takes marker and tag off a guest that we let go; its settings stay."""
-    tags = [tag for tag in canonical.tags((observed.config or {}).get("tags", "")) if tag != TAG]
-    params = {"tags": ";".join(tags)} if tags else {}
-    gone = [] if tags else ["tags"]
-    if observed.description:
-        params["description"] = observed.description
-    else:
-        gone.append("description")
-    return tuple(sorted((params | ({"delete": ",".join(gone)} if gone else {})).items()))
-
-
-def storages(guest: Guest, desired: Desired) -> frozenset[str]:
-    """The storages that creating this guest allocates on."""
-    found = {volume.storage or desired.storage for volume, _ in _slots(guest, desired) if volume.source is None}
-    if isinstance(guest.spec, ContainerSpec) and guest.spec.root_disk is None:
-        found.add(_root_storage(desired) or "local")
-    return frozenset(filter(None, found))
-
-
 def _tags(desired: Desired) -> tuple[str, ...]:
     return canonical.tags(" ".join((*(desired.tags or ()), TAG)))
-
-
-def _root_storage(desired: Desired) -> str:
-    return desired.storage or ""
 
 
 def _from_template(guest: Guest, volume: Volume) -> bool:

@@ -52,5 +52,5 @@ def departures(
         return
     if spec.template and "template" in known and not template_matches(spec.template, known["template"]):
         yield "template", known["template"], spec.template
-    if desired.ssh_keys and known.get("sshKeys") != fingerprint(desired.ssh_keys):
+    if desired.ssh_keys and "template" in known and known.get("sshKeys") != fingerprint(desired.ssh_keys):
         yield "sshKeys", known.get("sshKeys"), fingerprint(desired.ssh_keys)

@@ -16,6 +16,9 @@ _FORMATS = ("raw", "qcow2", "vmdk", "qcow", "qed", "cloop")
 FIXED_SIZE = frozenset({"efidisk0", "tpmstate0"})
 """Proxmox decides how large these are; a size in the request is ignored."""
 
+ROOT_DISK = 4 * GiB
+"""What Proxmox gives a container that names no size (PVE::API2::LXC, create_vm)."""
+
 EXTENT = 4 << 20
 """LVM hands out whole extents of this many bytes, so that a volume may be that much larger than asked for."""
 
@@ -81,7 +84,8 @@ def missing(volume: Volume, default: str | None) -> tuple[str, str, str] | None:
     what = volume.path or volume.slot or "the volume"
     if volume.source is None and not (volume.storage or default):
         return "NeedsStorage", f"{what} needs a storage", "name storage, or defaults.storage of the Cluster"
-    sized = volume.source or volume.size or volume.import_from or volume.cloud_init or volume.slot in FIXED_SIZE
+    sized = volume.source or volume.size or volume.import_from or volume.cloud_init
+    sized = sized or volume.slot in FIXED_SIZE or volume.slot == "rootfs"
     return None if sized else ("NeedsSize", f"{what} needs a size", "write size: 8Gi")
 
 
@@ -95,7 +99,8 @@ def request(kind: str, volume: Volume, slot: str, default: str | None) -> str:
         return f"{storage}:cloudinit"
     parts = dict(volume.parts)
     if kind == "Container":
-        return propstring.render({**parts, "volume": volume.source or f"{storage}:{gib(volume.size or 0)}"}, "volume")
+        new = f"{storage}:{gib(volume.size or ROOT_DISK)}"
+        return propstring.render({**parts, "volume": volume.source or new}, "volume")
     size = "1" if slot in FIXED_SIZE else gib(volume.size or 0)
     if volume.import_from:
         size, parts["import-from"] = "0", volume.import_from
