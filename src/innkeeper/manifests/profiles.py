@@ -40,8 +40,8 @@ def read_profile(draft: Draft) -> ReadyProfile | tuple[Diagnostic, ...]:
         kind: _fitting(spec.defaults, vocabulary(SPECS[kind]), ()) for kind in kinds
     }
     if not found:
+        found += _faulty_defaults(spec, defaults, draft.origin)
         for kind in kinds:
-            found += _complaints(SPECS[kind], defaults[kind], draft.origin)
             found += outside(spec.allowed, defaults[kind], draft.ref.name, draft.origin, "spec.defaults")
     if found:
         return tuple(dict.fromkeys(found))
@@ -66,6 +66,17 @@ def outside(
             if value is not None and not _within(value, limit):
                 problem = f"{described(value)} is not what profile {profile} allows"
                 yield finding("ProfileRange", origin, f"{root}.{path}", problem, f"Allowed: {_phrase(limit)}.")
+
+
+def _faulty_defaults(
+    spec: ProfileSpec, defaults: Mapping[str, dict[str, object]], origin: Origin
+) -> Iterator[Diagnostic]:
+    """Faults for the kinds that the profile names; where it names none, only what is wrong for every kind."""
+    complaints = {kind: list(_complaints(SPECS[kind], part, origin)) for kind, part in defaults.items()}
+    everywhere = set.intersection(*({(item.code, item.summary) for item in found} for found in complaints.values()))
+    for item in dict.fromkeys(item for found in complaints.values() for item in found):
+        if "supported_kinds" in spec.model_fields_set or (item.code, item.summary) in everywhere:
+            yield item
 
 
 def _complaints(model: type[GuestSpec], defaults: dict[str, object], origin: Origin) -> Iterator[Diagnostic]:

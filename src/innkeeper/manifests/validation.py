@@ -38,6 +38,8 @@ def _translate(
     words = vocabulary(model)
     by_field: dict[tuple[str, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # It has items; those are complained of themselves.
         by_field.setdefault(_path(detail, raw), []).append(detail)
     for path, details in by_field.items():
         yield _Complaint(words, path, details, root, origin).told()
