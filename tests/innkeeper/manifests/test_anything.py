@@ -28,8 +28,50 @@ metadata: {name: small}
 spec: {defaults: {cpu: {cores: 1}}, allowed: {cpu.cores: {max: 2}}}
 """
 TOKENS = st.sampled_from(
-    ["{", "}", "[", "]", ":", ",", "-", "?", "&", "*", "!", "|", ">", "#", "'", '"', "%", "@", "\t", "\n", "\ufeff", "é", "&a", "*a", "!!int", "---", "...", "no", "1", "null", "~", "0755", ".nan", "\\x00", "spec", "kind"]
-    + ["\n  ", ": ", "- ", "---\n", "profile: small", "%YAML 1.1\n"]
+    [
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "-",
+        "?",
+        "&",
+        "*",
+        "!",
+        "|",
+        ">",
+        "#",
+        "'",
+        '"',
+        "%",
+        "@",
+        "\t",
+        "\n",
+        "\ufeff",
+        "é",
+        "&a",
+        "*a",
+        "!!int",
+        "---",
+        "...",
+        "no",
+        "1",
+        "null",
+        "~",
+        "0755",
+        ".nan",
+        "\\x00",
+        "spec",
+        "kind",
+        "\n  ",
+        ": ",
+        "- ",
+        "---\n",
+        "profile: small",
+        "%YAML 1.1\n",
+    ]
 )
 RELAXED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 

@@ -13,7 +13,35 @@ from innkeeper.manifests import json_schema, load, manifest, manifest_of, to_yam
 from innkeeper.manifests.yamltext import documents
 
 UNWRITABLE = "\ufeff\u2028\u2029\ufffe\uffff"
-TRAPS = ["no", "On", "0755", "1_000", "12:34:56", "1e3", "0x1F", "0o7", "null", "~", "", " ", "a: b", "# x", "- a", "{a", "*a", "&a", "!x", "%", "@", "2024-01-01", "=", "<<", ".5", "1.", "+1"]
+TRAPS = [
+    "no",
+    "On",
+    "0755",
+    "1_000",
+    "12:34:56",
+    "1e3",
+    "0x1F",
+    "0o7",
+    "null",
+    "~",
+    "",
+    " ",
+    "a: b",
+    "# x",
+    "- a",
+    "{a",
+    "*a",
+    "&a",
+    "!x",
+    "%",
+    "@",
+    "2024-01-01",
+    "=",
+    "<<",
+    ".5",
+    "1.",
+    "+1",
+]
 LAYOUTS = ["a\nb\n", "a\n\nb", "\na", "a \nb", "|", "a\n"]
 CHARACTERS = st.characters(min_codepoint=32, exclude_categories=["Cs", "Cc"], exclude_characters=UNWRITABLE)
 PRINTABLE = st.text(CHARACTERS, max_size=20) | st.sampled_from(TRAPS + LAYOUTS)
