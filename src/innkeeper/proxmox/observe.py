@@ -6,50 +6,37 @@ proof: a guest that is not where the list says is looked up again.
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from innkeeper.engine.errors import Conflict, Stalled, Waiting
 from innkeeper.engine.ports import Scope
-from innkeeper.model.observed import ClusterView, Node, ObservedGuest, Power
+from innkeeper.model.observed import ClusterView, Node, ObservedGuest
 from innkeeper.proxmox import listing
 from innkeeper.proxmox.catalog import read_catalog
 from innkeeper.proxmox.grants import grant
 from innkeeper.proxmox.guests import observed, unread
 from innkeeper.proxmox.listing import Row, Rows
 from innkeeper.proxmox.session import PER_NODE, Session
-from innkeeper.proxmox.tasks import parse_upid
 from innkeeper.settings.marker import TAG
-
-_AFTER: Mapping[str, Power] = {
-    "start": "running", "resume": "running", "reboot": "running", "stop": "stopped", "shutdown": "stopped",
-    "suspend": "paused", "pause": "paused",
-}  # fmt: skip
-"""The power after a task by the end of its type (`vzstart`, `qmshutdown`)."""
-_LAG = 30
-"""Seconds during which the list's power of a guest may be older than a task on it: pvestatd ticks every 10."""
 
 
 async def observe(session: Session, scope: Scope) -> ClusterView:
     """Raises when the cluster cannot be reached or does not let us in; everything less is in the view."""
     before = session.reads
-    version, rights, rows, members, tasks = await asyncio.gather(
+    version, rights, rows, members = await asyncio.gather(
         session.get("/version"),
         session.get("/access/permissions"),
         session.get("/cluster/resources"),
         _permitted(session.get("/cluster/status")),
-        _recent(session),
     )
     online, quorate = (None, None) if members is None else listing.read_members(members)
     nodes = listing.read_nodes(rows, online)
     storages = listing.read_storages(rows, nodes)
     privileges = {path: frozenset(names) for path, names in rights.items()}
     known = listing.read_guests(rows)
-    guests = await _guests(session, known, nodes, scope, tasks)
+    guests = await _guests(session, known, nodes, scope)
     blind = tuple(_blind(session, nodes, rights, quorate))
     dark = tuple(
         f"Node {node.name} is offline; its guests cannot be read." for node in nodes.values() if not node.online
@@ -102,29 +89,6 @@ async def _permitted(call: Awaitable[Any]) -> Any:
         return None
 
 
-async def _recent(session: Session) -> dict[int, Power]:
-    """The power that guests must have by the latest task on them, where that runs or ended a moment ago."""
-    answer = await session.read("/cluster/tasks")
-    now = _seconds(answer.date)
-    latest: dict[int, tuple[int, Power]] = {}
-    for task in json.loads(answer.body)["data"]:
-        upid = parse_upid(task.get("upid"))
-        end = task.get("endtime")
-        if upid and upid.id.isdigit() and (end is None or now is None or int(end) >= now - _LAG):
-            word = next((power for word, power in _AFTER.items() if upid.type.endswith(word)), None)
-            if word and upid.started >= latest.get(int(upid.id), (0, word))[0]:
-                latest[int(upid.id)] = (upid.started, word)
-    return {vmid: word for vmid, (_, word) in latest.items()}
-
-
-def _seconds(date: str) -> float | None:
-    try:
-        parsed: datetime = parsedate_to_datetime(date)
-    except (TypeError, ValueError):
-        return None
-    return parsed.timestamp()
-
-
 def wanted(row: Row, scope: Scope) -> bool:
     """Whether a guest's configuration matters: declared, tagged as ours, of a declared name, or nameless yet."""
     return (
@@ -137,27 +101,26 @@ def wanted(row: Row, scope: Scope) -> bool:
 
 
 async def _guests(
-    session: Session, known: Mapping[int, Row], nodes: Mapping[str, Node], scope: Scope, tasks: Mapping[int, Power]
+    session: Session, known: Mapping[int, Row], nodes: Mapping[str, Node], scope: Scope
 ) -> dict[int, ObservedGuest]:
     named = replace(scope, names=frozenset(name.lower() for name in scope.names))
     guests = {vmid: unread(row) for vmid, row in known.items() if not wanted(row, named)}
     rows = [row for vmid, row in known.items() if vmid not in guests]
-    found, lost = await read_all(session, rows, nodes, tasks)
+    found, lost = await read_all(session, rows, nodes)
     guests |= found
     if lost:
         again = listing.read_guests(await session.get("/cluster/resources?type=vm"))
         moved = [again[row.vmid] for row in lost if row.vmid in again]
-        found, still = await read_all(session, moved, nodes, {row.vmid: "unknown" for row in moved})
+        found, still = await read_all(session, moved, nodes)
         guests |= found
         guests |= {row.vmid: unread(row, f"It is moving to another node (last seen on {row.node}).") for row in still}
     return dict(sorted(guests.items()))
 
 
 async def read_all(
-    session: Session, rows: Iterable[Row], nodes: Mapping[str, Node], tasks: Mapping[int, Power]
+    session: Session, rows: Iterable[Row], nodes: Mapping[str, Node]
 ) -> tuple[dict[int, ObservedGuest], list[Row]]:
-    """The guests, and those that are not where the list says; four calls at once per node. A guest
-    is asked for its power itself where the list does not know it, or contradicts the latest task on it."""
+    """The guests, and those that are not where the list says; four calls at once per node."""
     guests: dict[int, ObservedGuest] = {}
     lost: list[Row] = []
     queues: dict[str, list[Row]] = {}
@@ -171,7 +134,7 @@ async def read_all(
         while queue:
             row = queue.pop()
             try:
-                guests[row.vmid] = await read_one(session, row, power=doubtful(row, tasks))
+                guests[row.vmid] = await read_one(session, row, power=False)
             except Conflict:
                 lost.append(row)
             except (Stalled, Waiting) as error:
@@ -179,10 +142,6 @@ async def read_all(
 
     await asyncio.gather(*(drain(queue) for queue in queues.values() for _ in range(min(PER_NODE, len(queue)))))
     return guests, lost
-
-
-def doubtful(row: Row, tasks: Mapping[int, Power]) -> bool:
-    return row.power == "unknown" or tasks.get(row.vmid, row.power) != row.power
 
 
 async def read_one(session: Session, row: Row, *, power: bool) -> ObservedGuest:
