@@ -204,7 +204,9 @@ def _wrong_text(param: Param, value: str, path: str) -> str | None:
 
 def _check_format(param: Param, value: str, path: str) -> None:
     if param.table is not None:
-        parse(param.table, value, path)
+        found = parse(param.table, value, path)
+        if param.format == "prune-backups" and found.pop("keep-all", "0") == "1" and any(map(int, found.values())):
+            raise FormatError("keep-all cannot be set together with other options.")
     else:
         formats.verify(param.format or "", value)
 

@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 
+from pvesim.schema import firewallformats as firewall
 from pvesim.schema.types import FormatError
 
 Verify = Callable[[str], None]
@@ -41,7 +42,6 @@ DNS_LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 EMAIL_USER = r"[\w\+\-\~]+(?:\.[\w\+\-\~]+)*"
 EMAIL = rf"{EMAIL_USER}@[a-zA-Z0-9\-]+(?:\.[a-zA-Z0-9\-]+)*"
 TAG = r"[a-zA-Z0-9_][a-zA-Z0-9_\-+.]*"
-ALIAS = r"[A-Za-z][A-Za-z0-9\-_]+"
 USER_REALM = r"[^\s:/]+@[A-Za-z][A-Za-z0-9.\-_]+"
 VOLUME_ID = r"[a-zA-Z][a-zA-Z0-9\-_.]*[a-zA-Z0-9]:.+"
 
@@ -66,7 +66,10 @@ def split_list(text: str) -> list[str]:
 def parse_size(text: str) -> int | None:
     """Bytes of `8G`, `512M`, `1.5T`; None when it is not a size (PVE::JSONSchema, parse_size)."""
     found = SIZE.match(text)
-    return int(float(found[1]) * UNITS[found[2] or ""]) if found else None
+    if not found:
+        return None
+    number = float(found[1]) if "." in found[1] else int(found[1])
+    return int(number * UNITS[found[2] or ""])
 
 
 def format_size(size: int) -> str:
@@ -160,58 +163,17 @@ def _pair(kind: str) -> Verify:
 
 
 def _user(text: str) -> None:
-    if not re.match(rf"{USER_REALM}$", text) or len(text) > 64:
-        size = len(text) > 64
-        raise FormatError(
-            f"user name '{text}' is too long ({len(text)} > 64)"
-            if size
-            else f"value '{text}' does not look like a valid user name"
-        )
+    if len(text) < 3:
+        raise FormatError(f"user name '{text}' is too short")
+    if len(text) > 64:
+        raise FormatError(f"user name '{text}' is too long ({len(text)} > 64)")
+    if not re.match(rf"{USER_REALM}$", text):
+        raise FormatError(f"value '{text}' does not look like a valid user name")
 
 
 def _privilege(text: str) -> None:
     if text not in PRIVILEGES:
         raise FormatError(f"invalid privilege '{text}'\n")
-
-
-def _addresses(text: str) -> None:
-    """A firewall's addresses: one alias or IP set, or a list of addresses, networks and ranges of one IP version."""
-    if re.match(rf"\+(?:(?:dc|guest|sdn)/)?{ALIAS}$", text) or re.match(rf"(?:(?:dc|guest|sdn)/)?{ALIAS}$", text):
-        return
-    versions = set()
-    for item in filter(None, re.split(r"\s*,\s*", text)):
-        if not re.match(r"[0-9a-fA-F:./-]+$", item):
-            raise FormatError(
-                f"invalid address '{item}'" if not re.match(r"[A-Za-z]", item) else f"no such alias '{item}'"
-            )
-        first, dash, last = item.partition("-")
-        for address in (first, last) if dash else (item.partition("/")[0],):
-            if not is_ip(address):
-                raise FormatError(f"invalid IP address '{item}'")
-            versions.add(is_ipv6(address))
-    if len(versions) > 1:
-        raise FormatError("detected mixed ipv4/ipv6 addresses in address list ")
-
-
-def _ports(text: str) -> None:
-    """A firewall's ports: numbers, ranges, service names, at most 15 of them (PVE::Firewall)."""
-    count = 0
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        found = re.match(r"(\d+):(\d+)$", item)
-        for port in found.groups() if found else (item,):
-            count += 1
-            if (port.isdigit() and int(port) > 65535) or not re.match(r"[a-z0-9-]+$", port):
-                raise FormatError(f"invalid port '{port}'")
-        if found and int(found[1]) > int(found[2]):
-            raise FormatError(f"backwards range '{item}' not allowed, did you mean '{found[2]}:{found[1]}'?")
-    if count > 15:
-        raise FormatError("too many entries in port list (> 15 numbers)")
-
-
-PROTOCOL_NAMES = """ip icmp igmp ggp ipencap st tcp egp igp pup udp hmp xns-idp rdp iso-tp4 dccp xtp ddp idpr-cmtp ipv6
-ipv6-route ipv6-frag idrp rsvp gre esp ah skip ipv6-icmp icmpv6 ipv6-nonxt ipv6-opts rspf vmtp eigrp ospf ax.25 ipip
-etherip encap pim ipcomp vrrp l2tp isis sctp fc mobility-header udplite mpls-in-ip manet hip shim6 wesp rohc"""
-PROTOCOLS = frozenset(PROTOCOL_NAMES.split())
 
 
 def _mount_string(text: str) -> None:
@@ -229,16 +191,6 @@ def _nameserver(text: str) -> None:
     address, _, interface = text.partition("%")
     if not (is_ip(address) if not interface else is_ipv6(address) and address.lower().startswith("fe80")):
         raise FormatError("value does not look like a valid IP address")
-
-
-def _ha_resource(text: str) -> None:
-    if not re.match(r"(?:(?:ct|vm):)?\d+$", text):
-        raise FormatError("value does not look like a valid ha resource id")
-
-
-def _ha_sid(text: str) -> None:
-    if not re.match(r"(?:ct|vm):\d+$", text):
-        raise FormatError("value does not look like a valid ha resource id")
 
 
 def _calendar(text: str) -> None:
@@ -299,10 +251,7 @@ FORMATS: dict[str, Verify] = {
     ),
     "IPorCIDRorAlias": holds(
         lambda text: (
-            is_ip(text)
-            or is_cidr(text, 4)
-            or is_cidr(text, 6)
-            or bool(re.match(rf"(?:(?:dc|guest|sdn)/)?{ALIAS}$", text))
+            is_ip(text) or is_cidr(text, 4) or is_cidr(text, 6) or bool(re.match(rf"{firewall.SCOPED_ALIAS}$", text))
         ),
         "value does not look like a valid IP address or CIDR network",
     ),
@@ -340,12 +289,14 @@ FORMATS: dict[str, Verify] = {
     "pve-volume-id-or-qm-path": matches(f"none|cdrom|/.*|{VOLUME_ID}", "unable to parse volume ID '{}'\n", re.S),
     "pve-volume-id-or-absolute-path": matches(f"/.*|{VOLUME_ID}", "unable to parse volume ID '{}'\n", re.S),
     "pve-lxc-mp-string": _mount_string,
-    "pve-lxc-dev-string": matches("/dev/.*", "{} must start with /dev/", re.S),
-    "pve-storage-path": matches(r"/[-/a-zA-Z0-9_.@]+", "value does not look like a valid absolute path"),
-    "pve-storage-server": holds(
-        lambda text: is_ip(text) or bool(re.match(rf"(?:{DNS_LABEL}\.)*{DNS_LABEL}$", text)),
-        "value does not look like a valid server name or IP address",
+    "pve-lxc-dev-string": holds(
+        lambda text: text.startswith("/dev/") and not re.search(r"/\.\.?(?:/|$)", text), "{} is not a valid device path"
     ),
+    "pve-storage-path": matches(r"/[-/a-zA-Z0-9_.@]+", "value does not look like a valid absolute path"),
+    "pve-storage-server": matches(
+        r"[A-Za-z0-9\-.]+|[0-9a-fA-F:.]+", "value does not look like a valid server name or IP address"
+    ),
+    "pve-storage-options": matches(r"\S+", "invalid options '{}'"),
     "pve-storage-vgname": matches(
         r"[a-z0-9][a-z0-9\-_.]*[a-z0-9]", "lvm volume group name '{}' contains illegal characters", re.I
     ),
@@ -355,16 +306,16 @@ FORMATS: dict[str, Verify] = {
     "storage-pair": _pair("pve-storage-id"),
     "bridge-pair": _pair("pve-bridge-id"),
     # ha, firewall
-    "pve-ha-resource-id": _ha_sid,
-    "pve-ha-resource-or-vm-id": _ha_resource,
+    "pve-ha-resource-id": matches(r"[a-z]+:\S+", "value does not look like a valid ha resource id"),
+    "pve-ha-resource-or-vm-id": matches(r"[a-z]+:\S+|\d+", "value does not look like a valid ha resource id"),
     "pve-ha-node": matches(rf"{DNS_LABEL}(:\d+)?", "value does not look like a valid ha group node"),
     "pve-ha-group-node": matches(rf"{DNS_LABEL}(:\d+)?", "value does not look like a valid ha group node"),
-    "pve-fw-addr-spec": _addresses,
-    "pve-fw-sport-spec": _ports,
-    "pve-fw-dport-spec": _ports,
-    "pve-fw-protocol-spec": holds(
-        lambda text: text in ("", "0") or text.lower() in PROTOCOLS or text.isdigit(), "unknown protocol '{}'"
-    ),
+    "pve-fw-addr-spec": firewall.addresses,
+    "pve-fw-sport-spec": firewall.source_ports,
+    "pve-fw-dport-spec": firewall.ports,
+    "pve-fw-protocol-spec": firewall.protocol,
+    "pve-fw-icmp-type-spec": firewall.icmp_type,
+    "pve-fw-conntrack-helper": firewall.conntrack_helper,
     # boot
     "pve-qm-bootdisk": matches(r"(ide|sata|scsi|virtio|efidisk|tpmstate)\d+", "invalid boot disk '{}'"),
 }

@@ -138,8 +138,13 @@ FORMATS = [
     ("pve-priv-list", "VM.Audit VM.Audit,Sys.Modify", "VM.Nothing"),
     ("disk-size", "8G 512M 1.5T 7", "8g x 8GB"),
     ("pve-lxc-mp-string", "/data data", "/a/../b ../x /a/."),
-    ("pve-fw-dport-spec", "22 80,443 1000:2000 https", "70000 2000:1000"),
-    ("pve-fw-addr-spec", "10.0.0.1 10.0.0.0/8,10.1.1.1 10.0.0.1-10.0.0.9 +ipset alias", "10.0.0.300 10.0.0.1,::1"),
+    ("pve-fw-dport-spec", "22 80,443 1000:2000 https echo-request", "70000 2000:1000"),
+    ("pve-fw-addr-spec", "10.0.0.1 10.0.0.0/8,10.1.1.1 10.0.0.1-10.0.0.9 +set al dc/al", "10.0.0.1/8 10.0.0.1,::1 a!"),
+    ("pve-fw-sport-spec", "22 ssh", "echo-request 1,"),
+    ("pve-fw-protocol-spec", "tcp 6 icmpv6", "tpc 300"),
+    ("pve-fw-icmp-type-spec", "any echo-request", "8 nothing"),
+    ("pve-ha-resource-or-vm-id", "101 ct:101", "ct: :101"),
+    ("pve-lxc-dev-string", "/dev/fuse", "fuse /dev/../x"),
 ]
 
 
