@@ -60,7 +60,18 @@ def overlay(
             if name in work.observed.pending and not fulfils(work, setting, part, want, running.get(part)):
                 work.waiting.append(work.change(name, part, running.get(part), want or None, item=item))
             continue
-        work.changes.append(work.change(name, part, found.get(part), want or None, item=item))
+        change = work.change(name, part, found.get(part), want or None, item=item)
+        how = setting.parts[part].how if part in setting.parts else setting.how
+        if how == "replace":
+            work.replace.append(change)
+            continue
+        if how == "refused":
+            text = f"{name}: {part} cannot change from {found.get(part)!r} to {want!r}"
+            work.refused.append(
+                refusal(work, f"options.{name}", "FixedPart", text, f"leave {part} out, or change it by hand")
+            )
+            continue
+        work.changes.append(change)
         if want:
             merged[part] = want
         else:
