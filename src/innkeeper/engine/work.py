@@ -29,7 +29,7 @@ _DESTROY = frozenset({"stop", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One cluster during an execution. `room` knows the vmids that the plan promised; `others` are all declared here."""
+    """One cluster during an execution. `room` knows the promised vmids; `others` are all that is declared."""
 
     hypervisor: Hypervisor
     cluster: Cluster

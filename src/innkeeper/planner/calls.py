@@ -42,7 +42,8 @@ def configure(seen: ObservedGuest, params: tuple[tuple[str, str], ...]) -> Opera
     return Operation("configure", "POST" if slow else "PUT", f"{of(seen)}/config", params, guarded=True)
 
 
-def configure_clone(kind: GuestKind | str, node: str, vmid: int) -> Operation:
+def finish(kind: GuestKind | str, node: str, vmid: int) -> Operation:
+    """What a clone or an imported disk still needs: only the new guest itself tells."""
     return Operation("configure", "PUT", f"{base(kind, node)}/{vmid}/config", guarded=True, derived=True)
 
 

@@ -13,6 +13,7 @@ from innkeeper.planner.policy import Policy
 from innkeeper.settings.create import (
     clone_params,
     create_params,
+    create_problems,
     owned_at_create,
     resizes_after_create,
     starts_itself,
@@ -36,6 +37,8 @@ def create(
     former: ObservedGuest | None = None,
 ) -> Step | tuple[Diagnostic, ...]:
     """The create step, or why the guest cannot be made. `former`: the guest that it replaces."""
+    if problems := create_problems(guest, desired):
+        return problems
     found = place(guest, desired, cluster.spec, view, room, former.node if former else "")
     if not isinstance(found, Place):
         return found
@@ -84,11 +87,14 @@ def _operations(
     if found.clone is not None:
         target = found.node if found.node != found.clone.node else None
         first = calls.clone(found.clone, clone_params(guest, desired, vmid, marker, target))
-        return first, calls.configure_clone(guest.ref.kind, found.node, vmid)
+        return first, calls.finish(guest.ref.kind, found.node, vmid)
     params = create_params(guest, desired, vmid, found.template, marker, view.version)
-    sizes = calls.resize(path, resizes_after_create(desired))
-    up = (calls.start(path),) if desired.running and not starts_itself(desired) else ()
-    return (calls.create(guest, found.node, params), *sizes, *up)
+    new = calls.create(guest, found.node, params)
+    if resizes_after_create(desired):
+        return new, calls.finish(guest.ref.kind, found.node, vmid)
+    if desired.running and not starts_itself(desired):
+        return new, calls.start(path)
+    return (new,)
 
 
 def needs_of(guest: Guest) -> tuple[Ref, ...]:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterable
 
+from innkeeper.settings.made import template_matches
+
 # `debian-12-standard_12.7-1_amd64.tar.zst`: system, flavour, version-release, architecture.
 # Source: the index that `pveam available` reads.
-_SUFFIX = re.compile(r"\.tar(\.(gz|xz|zst|bz2))?$")
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -14,19 +15,11 @@ def is_volume(template: str) -> bool:
     return ":" in template
 
 
-def matches(short: str, volume: str) -> bool:
-    """Whether a volume id is one of the templates that the short name means: `debian-12` is not `debian-120`."""
-    file = volume.rpartition("/")[2]
-    if short in (file, _SUFFIX.sub("", file)):
-        return True
-    return file.startswith(short) and not file[len(short)].isalnum()
-
-
 def find(template: str, volumes: Iterable[str]) -> str | None:
     """The volume id that a manifest's template means among those of a node: the exact one, or the newest match."""
     if is_volume(template):
         return template if template in volumes else None
-    return max((volume for volume in volumes if matches(template, volume)), key=_age, default=None)
+    return max((volume for volume in volumes if template_matches(template, volume)), key=_age, default=None)
 
 
 def short_names(volumes: Iterable[str]) -> list[str]:
