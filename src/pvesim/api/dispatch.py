@@ -8,7 +8,10 @@ node; what can be seen of proxying (a dead node, 30 seconds and no more) is done
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -27,8 +30,11 @@ from pvesim.faults import Faults, Rule
 VERBS = {"GET", "POST", "PUT", "DELETE"}
 NOBODY = Auth("")
 PROXY_SECONDS = 30
+INSTANT_SECONDS = 5  # how long an instant task may keep its call waiting: only a stuck one does
+WORKERS = 3  # of pvedaemon, on each node
 UNAUTHORIZED_SECONDS = 3
 MAX_BODY = 512 * 1024
+GZIP_BYTES = 1024
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -53,6 +59,7 @@ class Answer:
     content_type: str = "application/json;charset=UTF-8"
     delay: float = 0
     drop: bool = False
+    gzipped: bool = False
 
 
 @dataclass(slots=True)
@@ -85,6 +92,7 @@ class Dispatcher:
         self.cluster = cluster
         self.faults = faults
         self.router = router or Router(cluster.version)
+        self._workers: dict[str, asyncio.Semaphore] = {}
         self.changed: Callable[[], None] = lambda: None
         self.logged: Callable[[Record], None] = lambda _: None
 
@@ -96,6 +104,8 @@ class Dispatcher:
             answer = await self._answer(request, path, record)
         except _Refused as refused:
             answer = refused.answer
+        if answer.body and len(answer.body) > GZIP_BYTES and b"gzip" in request.headers.get(b"accept-encoding", b""):
+            answer.body, answer.gzipped = gzip.compress(answer.body, 1, mtime=0), True
         if answer.status == 401 and self.cluster.clock.real:
             answer.delay = UNAUTHORIZED_SECONDS
         record.status = 0 if answer.drop else answer.status
@@ -151,11 +161,11 @@ class Dispatcher:
         if errors:
             raise ApiError(400, "Parameter verification failed.", errors)
         call.params = typed
-        result = route.handler(call)
-        if route.is_async:
-            result = await self._patiently(cast("Awaitable[object]", result), away or route.method.protected)
+        if self.cluster.clock.real and route.is_async and (away or route.method.protected):
+            return await self._patiently(route, call)
+        result = await _run(route, call)
         if call.upids and not self.cluster.clock.real:
-            await asyncio.wait_for(asyncio.gather(*map(self.cluster.tasks.settle, call.upids)), 5)
+            await self.cluster.tasks.idle(INSTANT_SECONDS)
         return result
 
     def _place(self, route: Route, call: Call) -> bool:
@@ -178,15 +188,32 @@ class Dispatcher:
             raise _Refused(595, "No route to host")
         return node.name != call.here
 
-    async def _patiently(self, work: Awaitable[object], proxied: bool) -> object:
-        if not (proxied and self.cluster.clock.real):
-            return await work
-        job = asyncio.ensure_future(work)
+    async def _patiently(self, route: Route, call: Call) -> object:
+        """Run it as one of a node's few workers; the proxy gives up after a while, the work goes on."""
+
+        async def work() -> object:
+            async with self._workers.setdefault(call.node, asyncio.Semaphore(WORKERS)):
+                return await _run(route, call)
+
+        job = asyncio.ensure_future(work())
         done, _ = await asyncio.wait({job}, timeout=PROXY_SECONDS)
         if not done:
             job.add_done_callback(lambda late: late.exception())
             raise _Refused(596, "Connection timed out")
         return job.result()
+
+
+async def _run(route: Route, call: Call) -> object:
+    """The handler's result; what it did not foresee is an answer too, and a line on stderr."""
+    try:
+        result = route.handler(call)
+        return await cast("Awaitable[object]", result) if route.is_async else result
+    except (ApiError, _Refused):
+        raise
+    except Exception as error:
+        text = f"pvesim: {call.method} {call.path}: {type(error).__name__}: {error}"
+        sys.stderr.write("".join(traceback.format_exception(error)[-2:]) + text + "\n")
+        raise ApiError(500, text) from error
 
 
 def _decode(request: Request, call: Call) -> None:

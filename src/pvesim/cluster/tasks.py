@@ -7,6 +7,7 @@ or, when it raises TaskFailed or ApiError, with that text (PVE::RESTEnvironment,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -100,6 +101,13 @@ class Tasks:
         job = self._jobs.get(upid)
         if job:
             await asyncio.wait({job})
+
+    async def idle(self, seconds: float) -> None:
+        """Return when nothing runs any more, tasks that tasks have started included, or after `seconds`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._jobs:
+                    await asyncio.wait(set(self._jobs.values()))
 
     async def _run(self, task: Task, worker: Worker) -> None:
         log = TaskLog(task)
