@@ -183,6 +183,7 @@ def _rule(path: Path, entry: Any) -> Rule:
     deeds = sorted(ANSWERS | DEEDS | {"fail-task"})
     if not isinstance(entry, dict) or entry.get("do") not in deeds:
         raise FaultError(f"{path}: rule {entry!r}: `do` must be one of {', '.join(deeds)}")
+    entry = {"on" if key is True else key: value for key, value in entry.items()}  # YAML 1.1: a bare `on` is true
     known = {item.name for item in fields(Rule)} - {"matched", "acted"}
     unknown = entry.keys() - known
     if unknown:
