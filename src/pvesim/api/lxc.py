@@ -123,8 +123,6 @@ async def update_config(call: Call) -> object:
 
 def _settings(params: dict[str, Any]) -> dict[str, str]:
     found = {key: options.text(value) for key, value in params.items() if key not in REQUEST}
-    if "description" in found:
-        found["description"] = str(params["description"] or "")
     if params.get("cpuunits") is not None:
         found["cpuunits"] = str(options.clamp_cpuunits(params["cpuunits"]))
     return found

@@ -77,10 +77,10 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(home: Path, **seed: Any) -> AsyncIterator[Api]:
+async def serving(home: Path, *, real: bool = False, **seed: Any) -> AsyncIterator[Api]:
     file = home / "seed.yaml"
     file.write_text(yaml.safe_dump(SEED | seed))
-    simulator = Simulator(home / "home", file)
+    simulator = Simulator(home / "home", file, real=real)
     url = (await simulator.start(0))["pve"]
     trust = ssl.create_default_context(cafile=str(simulator.cafile))
     async with httpx2.AsyncClient(base_url=url, verify=trust) as client:

@@ -15,6 +15,7 @@ _OWN = {"parent": "string", "snaptime": "integer"}  # what snapshots add to the 
 AT_ONCE = frozenset(
     {"description", "onboot", "startup", "protection", "hostname", "hookscript", "cores", "tags", "lock"}
 )  # settings of a running container that nothing has to be told of
+EMPTY = " "  # what an empty text is read back as
 DEFAULT_MEMORY = 512  # MiB
 CPUUNITS = (1, 10000)  # what cgroup v2 takes
 
@@ -25,10 +26,10 @@ def exists(cluster: Cluster, name: str) -> bool:
 
 
 def text(value: Any) -> str:
-    """A checked parameter as the config file has it; an empty text is read back as a blank."""
+    """A checked parameter as the config file has it."""
     if isinstance(value, bool):
         return str(int(value))
-    return str(value) if value not in (None, "") else " "
+    return str(value) if value not in (None, "") else EMPTY
 
 
 def typed(cluster: Cluster, config: Mapping[str, str]) -> dict[str, Any]:

@@ -223,7 +223,7 @@ def _checked(cluster: Cluster, guest: Guest, key: str, value: str) -> str:
     elif key == "tags":
         return options.text(options.unique_tags(cluster, value))
     elif key == "description":
-        return options.description(value)
+        return options.description("" if value == options.EMPTY else value)
     elif key == "hookscript":
         _check_hookscript(cluster, guest, value)
     elif key in ("nameserver", "searchdomain"):
