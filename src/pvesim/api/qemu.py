@@ -68,6 +68,8 @@ def vm_list(call: Call) -> object:
 async def create_vm(call: Call) -> object:
     """A task; the id is taken before it begins. `start` is a task of its own afterwards."""
     asked = create.prepare(call, call.params)
+    if asked.archive:
+        restore.check(call, asked)
     await create.reserve(call, asked)
 
     async def work(log: TaskLog) -> None:

@@ -66,12 +66,8 @@ async def _free(cluster: Cluster, node: str, volid: str, log: TaskLog) -> None:
 
 
 def purge_jobs(cluster: Cluster, vmid: int) -> None:
-    """Take the id out of the lists of backup jobs; a job whose list gets empty goes (remove_vmid_from_backup_jobs)."""
-    for name, job in list(cluster.jobs.items()):
-        listed = [entry for entry in str(job.get("vmid") or "").split(",") if entry]
-        if str(vmid) in listed:
-            listed.remove(str(vmid))
-            if listed:
-                job["vmid"] = ",".join(listed)
-            else:
-                del cluster.jobs[name]
+    """Take the id out of the lists of backup jobs (PVE::VZDump::Plugin, remove_vmid_from_backup_jobs)."""
+    for job in cluster.jobs.values():
+        for key in ("vmid", "exclude"):
+            if key in job:
+                job[key] = ",".join(part for part in str(job[key]).split(",") if part != str(vmid))
