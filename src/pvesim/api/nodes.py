@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pvesim.api.method import Call, method, param_error
+from pvesim.api.method import Call, method
 from pvesim.api.version import version
 from pvesim.cluster import stats
 from pvesim.cluster.state import Node
@@ -17,7 +17,6 @@ SUBDIRS = (
     *("suspendall", "tasks", "termproxy", "time", "version", "vncshell", "vzdump", "wakeonlan"),
 )
 KERNEL = "6.17.2-1-pve"
-BRIDGES = {"bridge", "OVSBridge"}
 
 
 @method("GET", "/nodes")
@@ -101,33 +100,8 @@ def set_dns(call: Call) -> None:
 @method("GET", "/nodes/{node}/hosts")
 def hosts(call: Call) -> object:
     lines = ["127.0.0.1 localhost", *(f"{node.address} {node.name}" for node in call.cluster.nodes.values())]
-    data = "\n".join(lines) + "\n"
+    data = str(_node(call).config.get("hosts") or "\n".join(lines) + "\n")
     return {"data": data, "digest": hashlib.sha1(data.encode(), usedforsecurity=False).hexdigest()}
-
-
-@method("GET", "/nodes/{node}/network")
-def network(call: Call) -> object:
-    kind = call.params.get("type")
-    wanted = (
-        BRIDGES if kind in ("any_bridge", "any_local_bridge") else None if kind in (None, "include_sdn") else {kind}
-    )
-    rows = [row for row in _node(call).network.values() if wanted is None or row["type"] in wanted]
-    if kind in ("bridge", "any_bridge", "any_local_bridge", "include_sdn"):
-        rows = [
-            row
-            for row in rows
-            if call.allowed(f"/sdn/zones/localnetwork/{row['iface']}", "SDN.Audit", "SDN.Use", any=True)
-        ]
-    return rows
-
-
-@method("GET", "/nodes/{node}/network/{iface}")
-def interface(call: Call) -> object:
-    name = str(call.params["iface"])
-    found = _node(call).network.get(name)
-    if found is None:
-        raise param_error(iface="interface does not exist")
-    return {key: value for key, value in found.items() if key != "iface"}
 
 
 @method("GET", "/nodes/{node}/syslog")
