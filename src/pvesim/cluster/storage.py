@@ -177,7 +177,9 @@ async def alloc(
     found = usable(cluster, storage, node)
     kind, form = type_of(found), format or default_format(found)
     async with locked(cluster, found, node):
-        if form not in kind.formats:
+        # btrfs leaves what is not its own to the directory plugin (PVE::Storage::BTRFSPlugin, alloc_image)
+        plain_file = kind.name == "btrfs" and form in ("qcow2", "vmdk")
+        if form not in kind.formats and not plain_file:
             raise ApiError(500, f"unsupported format '{form}'")
         volname = image_volname(kind, vmid, name or _free_name(cluster, found, node, vmid, form))
         if name:
