@@ -71,6 +71,7 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], Make], ...]] = tuple(
     )
 )
 
+_CREATE = re.compile(r"POST /nodes/[^/]+/(lxc|qemu)")
 _PERMISSION = re.compile(r"\((?P<path>/[^,]*), (?P<privileges>[A-Za-z.|, ]+)\)")
 
 
@@ -96,7 +97,7 @@ def refusal(call: str, status: int, reason: str, body: bytes, *, writing: bool, 
             "check that the token or password is right, and that it is enabled and not expired",
         )
     elif status == 403:
-        error = _forbidden(message, user)
+        error = _forbidden(call, message, user)
     elif status == DEAD_NODE:
         error = Waiting(f"the node does not answer ({message})", "it is looked at again when it is back", 10.0)
     elif status in _LOST:
@@ -129,7 +130,9 @@ def _message(reason: str, body: bytes) -> tuple[str, dict[str, str]]:
     return " ".join(message.split()), errors
 
 
-def _forbidden(message: str, user: str) -> EngineError:
+def _forbidden(call: str, message: str, user: str) -> EngineError:
+    if _CREATE.fullmatch(call) and message.strip() == "Permission check failed":
+        message = "Permission check failed (/vms, VM.Allocate)"  # the one check of a create that names nothing
     if match := _PERMISSION.search(message):
         names = re.split(r"[|, ]+", match["privileges"].strip())
         missing = names[:1] if "|" in match["privileges"] else names

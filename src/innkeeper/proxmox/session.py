@@ -150,6 +150,7 @@ class Session:
             pass
         import stamina  # only where it is needed: it takes a tenth of a short command's start
 
+        stamina.instrumentation.set_on_retry_hooks([])  # else it writes to standard output
         try:
             async for attempt in stamina.retry_context(
                 on=_Again, attempts=3, timeout=30.0, wait_initial=0.1, wait_max=1.0, wait_jitter=0.1
@@ -236,6 +237,9 @@ class Session:
             try:
                 pool = line.pool or await self._open(line)
                 answer = await _exchange(pool, line.endpoint, method, target, body, headers)
+            except _Lost:
+                self._current = (number + 1) % len(self._lines)
+                raise
             except Waiting as error:
                 problems.append(error.message)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:

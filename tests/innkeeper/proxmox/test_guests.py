@@ -3,7 +3,7 @@
 from innkeeper.proxmox.guests import observed, read_config
 from innkeeper.proxmox.listing import Row
 
-ROWS = [
+ROWS: list[dict[str, object]] = [
     {"key": "hostname", "value": "web"},
     {"key": "memory", "value": 512, "pending": 640},
     {"key": "searchdomain", "value": "example.org", "delete": 1},
