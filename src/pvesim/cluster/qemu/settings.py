@@ -29,8 +29,12 @@ def raw(value: object) -> str:
 
 
 def taken(params: Mapping[str, Any], besides: frozenset[str]) -> Config:
-    """The parameters that are settings."""
-    return {key: raw(value) for key, value in params.items() if key not in besides}
+    """The parameters that are settings; ApiError 500 for one without a value (`name=` in a form, null in JSON)."""
+    found = {key: value for key, value in params.items() if key not in besides}
+    for key in sorted(found):
+        if found[key] is None and key not in ("tags", "description"):
+            raise ApiError(500, f"unable to parse value of '{key}' - got undefined value")
+    return {key: "" if value is None else raw(value) for key, value in found.items()}
 
 
 def normalize(settings: Config) -> None:

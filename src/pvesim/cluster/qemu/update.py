@@ -50,7 +50,7 @@ class Change:
 def prepare(call: Caller, params: dict[str, Any]) -> Change:
     """Everything that can be refused before the VM is looked at; ApiError 400, 403, 500."""
     wanted = settings.taken(params, _CONTROL)
-    shown = {key: settings.raw(value) for key, value in params.items() if key not in _QUIET}
+    shown = {key: settings.raw("" if value is None else value) for key, value in params.items() if key not in _QUIET}
     text = " ".join(f"-{key} {'<hidden>' if key == 'cipassword' else shown[key]}" for key in sorted(shown))
     change = Change(str(params["node"]), int(params["vmid"]), text, wanted, digest=params.get("digest"))
     change.force, change.skiplock = bool(params.get("force")), bool(params.get("skiplock"))
@@ -60,7 +60,7 @@ def prepare(call: Caller, params: dict[str, Any]) -> Change:
     settings.normalize(wanted)
     if not wanted and not params.get("delete") and not params.get("revert"):
         raise ApiError(500, "no options specified")
-    _read_lists(change, settings.raw(params.get("revert", "")), settings.raw(params.get("delete", "")))
+    _read_lists(change, settings.raw(params.get("revert") or ""), settings.raw(params.get("delete") or ""))
     settings.check_drives(call.cluster, wanted)
     settings.complete_nets(call.cluster, wanted)
     if wanted.get("vmgenid") == "1":
@@ -230,7 +230,10 @@ async def _set(work: _Work, key: str, value: str) -> None:
         return
     elif key == "boot":
         value = _boot(work, value)
-    pending.want(guest, key, value if value.strip() else " ")
+    if key == "description" and not value:  # a file without description lines has none
+        pending.want_gone(guest, key)
+    else:
+        pending.want(guest, key, value if value.strip() else " ")
 
 
 def _boot(work: _Work, value: str) -> str:
