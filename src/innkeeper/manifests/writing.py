@@ -13,6 +13,17 @@ _LINE = 100
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _NO_BLOCK = re.compile(r"\t|^\s|[ ]\n|[ ]$")
 
+_ORDER = {
+    name: place
+    for place, name in enumerate(
+        (
+            *("cluster", "vmid", "node", "hostname", "profile", "template", "clone", "osType", "machine", "firmware"),
+            *("cpu", "memory", "balloon", "swap", "rootDisk", "mounts", "disks", "bootOrder", "network", "dns"),
+            *("cloudInit", "agent", "features", "unprivileged", "startOnBoot", "running", "tags", "description"),
+            *("pool", "protected", "sshKeys", "needs", "restart"),
+        )
+    )
+}
 Manifest = Mapping[str, object]
 
 
@@ -23,7 +34,19 @@ def manifest(
     metadata: dict[str, object] = {"name": name}
     if annotations:
         metadata["annotations"] = dict(annotations)
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": dict(spec)}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": _arranged(spec)}
+
+
+def file_name(item: Manifest) -> str:
+    """The name of a file of its own: `container-web.yaml`."""
+    metadata = item["metadata"]
+    name = metadata["name"] if isinstance(metadata, Mapping) else ""
+    return f"{item['kind']}-{name}.yaml".lower()
+
+
+def _arranged(spec: Mapping[str, object]) -> dict[str, object]:
+    """The fields in the order that people write them in: where, what, how it behaves."""
+    return {name: spec[name] for name in sorted(spec, key=lambda name: _ORDER.get(name, len(_ORDER)))}
 
 
 def manifest_of(item: Cluster | Profile | Guest) -> dict[str, object]:

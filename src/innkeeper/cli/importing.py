@@ -1,0 +1,73 @@
+"""`innkeeper import`: manifests of guests that exist, ready to be taken over."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from innkeeper.manifests.writing import Manifest
+
+
+def import_(
+    vmids: Annotated[list[int] | None, typer.Argument(metavar="[VMID]...", show_default="all guests")] = None,
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", metavar="NAME", help="Where there are several clusters.")
+    ] = None,
+    output_dir: Annotated[
+        Path | None, typer.Option("--output-dir", metavar="DIR", help="One file per guest; existing ones are kept.")
+    ] = None,
+) -> None:
+    """Print manifests of what exists; the Cluster is read from the current directory.
+
+    \b
+    Examples:
+      innkeeper import 142
+      innkeeper import --output-dir guests/
+      innkeeper import --cluster home 100 101 > legacy.yaml
+
+    Guests that are not ours get the annotation innkeeper.dev/adopt: planning them changes nothing but marker and tag.
+    """
+    from innkeeper import runtime
+    from innkeeper.cli.output import console, show_findings
+    from innkeeper.manifests.loading import load
+    from innkeeper.manifests.writing import to_yaml
+
+    loaded = load([Path()])
+    chosen = [item for item in loaded.declared.clusters if cluster in (None, item.name)]
+    if len(chosen) != 1:
+        show_findings(console(stderr=True), loaded.diagnostics)
+        names = ", ".join(item.name for item in loaded.declared.clusters)
+        what = f"name one with --cluster: {names}" if names else "the current directory declares no cluster"
+        console(stderr=True).print(f"error: {what}.")
+        raise typer.Exit(1)
+    alone = len(loaded.declared.clusters) == 1
+    manifests, findings = asyncio.run(runtime.import_guests(chosen[0], frozenset(vmids or ()), alone=alone))
+    show_findings(console(stderr=True), findings)
+    if output_dir is None:
+        typer.echo(to_yaml(manifests), nl=False)
+        kept = 0
+    else:
+        kept = _write(manifests, output_dir)
+    raise typer.Exit(1 if kept or any(item.severity == "error" for item in findings) else 0)
+
+
+def _write(manifests: "list[Manifest]", directory: Path) -> int:
+    """How many files were there already, and were kept."""
+    from innkeeper.cli.output import console
+    from innkeeper.manifests.writing import file_name, to_yaml
+
+    out, err, kept = console(), console(stderr=True), 0
+    directory.mkdir(parents=True, exist_ok=True)
+    for item in manifests:
+        file = directory / file_name(item)
+        try:
+            with file.open("x", encoding="utf-8") as stream:
+                stream.write(to_yaml([item]))
+        except FileExistsError:
+            kept += 1
+            err.print(f"error: {file} exists already and is kept.")
+        else:
+            out.print(f"{file}")
+    return kept

@@ -1,0 +1,60 @@
+"""`innkeeper plan`: what apply would do, and nothing done."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from innkeeper.cli.options import Format, MaxDeletes, Only, Output, Paths, Prune, Replace, Source, TakeOver
+
+if TYPE_CHECKING:
+    from innkeeper.model.plan import Plan
+
+
+def plan(
+    paths: Paths = None,
+    prune: Prune = False,
+    max_deletes: MaxDeletes = 3,
+    replace: Replace = None,
+    only: Only = None,
+    source: Source = None,
+    take_over: TakeOver = False,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 where there are changes.")
+    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Show unchanged guests too.")] = False,
+    output: Output = Format.text,
+) -> None:
+    """Show what apply would do, guest by guest and field by field. Makes no writing call.
+
+    \b
+    Examples:
+      innkeeper plan
+      innkeeper plan --prune --only Container/web
+      innkeeper plan -o json | jq .summary
+      innkeeper plan --detailed-exitcode   0: as declared, 2: changes, 1: an error
+    """
+    from innkeeper.cli.planning import failed_plan, make, policy
+    from innkeeper.manifests.loading import load
+
+    loaded = load(paths or [Path()])
+    if not loaded.ok:
+        found = failed_plan(loaded)
+    else:
+        allowed = policy(paths, source, prune, max_deletes, replace, only, take_over)
+        found = asyncio.run(make(loaded, allowed)).plan
+    _show(found, output, everything=everything)
+    if any(item.severity == "error" for item in found.diagnostics):
+        raise typer.Exit(1)
+    raise typer.Exit(2 if detailed_exitcode and found.changes_anything else 0)
+
+
+def _show(found: "Plan", output: Format, *, everything: bool) -> None:
+    from innkeeper.cli.output import print_json
+    from innkeeper.cli.planning import show_plan
+
+    if output is Format.json:
+        print_json(found.to_json())
+    else:
+        show_plan(found, everything=everything)

@@ -1,0 +1,55 @@
+"""What plan and apply share: the policy that options say, and a plan on the screen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from innkeeper import runtime
+from innkeeper.cli.output import console, show_findings
+from innkeeper.cli.rendering import plan_lines
+from innkeeper.engine.reconcile import Prepared
+from innkeeper.manifests.loading import Loaded
+from innkeeper.model.plan import Plan
+from innkeeper.planner.policy import Policy
+
+
+def policy(
+    paths: Sequence[Path] | None,
+    source: str | None,
+    prune: bool,
+    max_deletes: int,
+    replace: Sequence[str] | None,
+    only: Sequence[str] | None,
+    take_over: bool,
+) -> Policy:
+    found = runtime.policy(paths or [Path()], source)
+    return Policy(
+        source=found.source,
+        revision=found.revision,
+        prune=prune,
+        max_deletes=max_deletes,
+        replace=frozenset(replace or ()),
+        take_over=take_over,
+        only=frozenset(only or ()),
+    )
+
+
+async def make(loaded: Loaded, allowed: Policy) -> Prepared:
+    async with runtime.connected(loaded.declared.clusters) as clusters:
+        return await runtime.plan(loaded, clusters, allowed)
+
+
+def failed_plan(loaded: Loaded) -> Plan:
+    """Manifests with errors are not planned at all: what they declare is not known."""
+    return Plan((), loaded.diagnostics)
+
+
+def show_plan(plan: Plan, *, everything: bool = False) -> None:
+    """The plan on standard output, findings on standard error."""
+    out, err = console(), console(stderr=True)
+    broken = any(item.severity == "error" for item in plan.diagnostics)
+    if plan.steps or not broken:
+        for line in plan_lines(plan, everything=everything):
+            out.print(line)
+        if plan.changes_anything:
+            out.print(f"Digest: {plan.digest}", style="dim")
+    show_findings(err, plan.diagnostics)

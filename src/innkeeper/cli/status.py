@@ -1,0 +1,122 @@
+"""`innkeeper status`: sync and health of every declared guest, once or until told to stop."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from innkeeper.cli.options import Format, Only, Output, Paths, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.text import Text
+
+    from innkeeper import runtime
+    from innkeeper.engine.reconcile import Prepared
+    from innkeeper.manifests.loading import Loaded
+    from innkeeper.planner.policy import Policy
+
+_STYLES = {
+    "Synced": "green",
+    "OutOfSync": "yellow",
+    "Healthy": "green",
+    "Progressing": "cyan",
+    "Degraded": "red",
+    "Missing": "red",
+    "Suspended": "dim",
+}
+
+
+def status(
+    paths: Paths = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Say it again whenever it changes.")] = False,
+    interval: Annotated[float, typer.Option("--interval", metavar="SECONDS", min=0.2, help="Between looks.")] = 5.0,
+    only: Only = None,
+    source: Source = None,
+    output: Output = Format.text,
+) -> None:
+    """Show where every declared guest stands: synced or not, healthy or not, and why.
+
+    \b
+    Examples:
+      innkeeper status
+      innkeeper status --watch --interval 2
+      innkeeper status -o json | jq '.guests[] | select(.sync != "Synced")'
+
+    A look that finds nothing changed is one call to each cluster.
+    """
+    from innkeeper.cli.planning import failed_plan, policy, show_plan
+    from innkeeper.manifests.loading import load
+
+    loaded = load(paths or [Path()])
+    if not loaded.ok:
+        show_plan(failed_plan(loaded))
+        raise typer.Exit(1)
+    allowed = policy(paths, source, False, 0, None, only, False)
+    ok = asyncio.run(_status(loaded, allowed, interval if watch else None, output))
+    raise typer.Exit(0 if ok else 1)
+
+
+async def _status(loaded: "Loaded", allowed: "Policy", interval: float | None, output: Format) -> bool:
+    from innkeeper import runtime
+
+    async with runtime.connected(loaded.declared.clusters) as clusters:
+        seen = await _look(clusters) if interval is not None else ""
+        prepared = await runtime.plan(loaded, clusters, allowed)
+        _show(prepared, output)
+        while interval is not None:
+            await asyncio.sleep(interval)
+            now = await _look(clusters)
+            if now != seen:
+                seen = now
+                prepared = await runtime.plan(loaded, clusters, allowed)
+                _show(prepared, output)
+    return not any(item.severity == "error" for item in prepared.plan.diagnostics)
+
+
+async def _look(clusters: "runtime.Clusters") -> str:
+    """What tells whether anything changed; for a cluster that cannot be asked, that is why it cannot."""
+    from innkeeper.engine.errors import EngineError
+    from innkeeper.planner.policy import Unreachable
+
+    found: list[str] = []
+    for hypervisor in clusters.values():
+        try:
+            found.append(hypervisor.message if isinstance(hypervisor, Unreachable) else await hypervisor.poll())
+        except EngineError as error:
+            found.append(error.message)
+    return "\n".join(found)
+
+
+def _show(prepared: "Prepared", output: Format) -> None:
+    from innkeeper.cli.output import console, print_json, show_findings
+
+    if output is Format.json:
+        findings = [item.to_json() for item in prepared.plan.diagnostics]
+        print_json({"guests": [item.to_json() for item in prepared.statuses], "diagnostics": findings})
+        return
+    out = console()
+    for line in _lines(prepared):
+        out.print(line)
+    show_findings(console(stderr=True), prepared.plan.diagnostics)
+
+
+def _lines(prepared: "Prepared") -> "Iterator[Text]":
+    from rich.text import Text
+
+    from innkeeper.cli.rendering import table
+
+    rows = [("GUEST", "VMID", "NODE", "SYNC", "HEALTH")]
+    statuses = prepared.statuses
+    rows += ((str(item.ref), str(item.vmid or "-"), item.node or "-", item.sync, item.health) for item in statuses)
+    head, *lines = table(rows)
+    yield Text(head, "bold")
+    for item, line in zip(statuses, lines, strict=True):
+        text = Text(line)
+        for word in (item.sync, item.health):
+            text.highlight_words([word], _STYLES.get(word, "default"))
+        yield text
+        for condition in item.conditions:
+            yield Text(f"    {condition.type}: {condition.message}", "dim")

@@ -1,0 +1,166 @@
+"""The only place that wires: manifests to plans, clusters to Proxmox, the checkout to the source's name."""
+
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from innkeeper.checkout import checkout
+from innkeeper.engine.errors import EngineError, Stalled
+from innkeeper.engine.ports import Scope
+from innkeeper.engine.reconcile import Prepared, prepare
+from innkeeper.manifests.files import STDIN
+from innkeeper.manifests.loading import Loaded
+from innkeeper.manifests.writing import Manifest, manifest
+from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.objects import ADOPT, Cluster, ClusterDefaults, Declared
+from innkeeper.model.observed import ObservedGuest
+from innkeeper.planner.build import guests_of
+from innkeeper.planner.existence import missing_things
+from innkeeper.planner.policy import Policy, Unreachable
+from innkeeper.proxmox import doctor
+from innkeeper.proxmox.doctor import Finding
+from innkeeper.proxmox.hypervisor import Proxmox
+from innkeeper.settings.desired import compile_guest
+from innkeeper.settings.importing import to_spec
+
+NEWEST = (9, 1)
+"""The version of Proxmox VE that manifests are held against where no cluster can be asked."""
+
+Clusters = Mapping[str, Proxmox | Unreachable]
+
+
+def policy(paths: Sequence[Path], source: str | None = None) -> Policy:
+    """The policy of a run that allows nothing extra. The source is asked of git unless it is named."""
+    first = next((path for path in paths if str(path) != "-"), Path())
+    found = checkout(first if first.is_dir() else first.parent)
+    return Policy(source=source or found.source, revision=found.revision)
+
+
+@asynccontextmanager
+async def connected(clusters: Iterable[Cluster]) -> AsyncIterator[Clusters]:
+    """The clusters by name; one whose secret or certificate is missing is Unreachable, with the reason."""
+    found: dict[str, Proxmox | Unreachable] = {}
+    try:
+        for cluster in clusters:
+            try:
+                found[cluster.name] = Proxmox(cluster, directory_of(cluster))
+            except EngineError as error:
+                found[cluster.name] = Unreachable(error.message, error.advice)
+        yield found
+    finally:
+        for hypervisor in found.values():
+            if isinstance(hypervisor, Proxmox):
+                await hypervisor.close()
+
+
+def directory_of(cluster: Cluster) -> Path:
+    """The directory that caFile and secret files of a cluster are relative to: its manifest's."""
+    file = cluster.origin.location.file
+    return Path() if file == STDIN else Path(file).parent
+
+
+async def plan(loaded: Loaded, clusters: Clusters, allowed: Policy) -> Prepared:
+    """The plan, with what reading the manifests found."""
+    prepared = await prepare(loaded.declared, clusters, allowed)
+    findings = (*loaded.diagnostics, *prepared.plan.diagnostics)
+    return replace(prepared, plan=replace(prepared.plan, diagnostics=findings))
+
+
+def compiled(declared: Declared, versions: Mapping[str, tuple[int, int]]) -> Iterable[Diagnostic]:
+    """What Proxmox's own rules say against guests; `versions` by cluster, else the newest is taken."""
+    defaults = {cluster.name: cluster.spec.defaults for cluster in declared.clusters}
+    for guest in declared.guests:
+        name = guest.spec.cluster or ""
+        yield from compile_guest(guest, defaults.get(name, ClusterDefaults()), versions.get(name, NEWEST))[1]
+
+
+async def validate(loaded: Loaded, *, offline: bool) -> tuple[Diagnostic, ...]:
+    """Everything to be said about manifests. Clusters are asked for what exists, unless that cannot be done."""
+    versions: dict[str, tuple[int, int]] = {}
+    findings: list[Diagnostic] = []
+    if not offline:
+        async with connected(loaded.declared.clusters) as clusters:
+            for cluster in loaded.declared.clusters:
+                findings += await _existing(loaded.declared, cluster, clusters[cluster.name], versions)
+    said = {item.location for item in loaded.diagnostics if item.severity == "error"}
+    findings += (item for item in compiled(loaded.declared, versions) if item.location not in said)
+    return tuple(sorted((*loaded.diagnostics, *findings), key=_place))
+
+
+async def _existing(
+    declared: Declared, cluster: Cluster, hypervisor: Proxmox | Unreachable, versions: dict[str, tuple[int, int]]
+) -> Iterable[Diagnostic]:
+    try:
+        if isinstance(hypervisor, Unreachable):
+            return (_not_checked(cluster, hypervisor.message),)
+        view = await hypervisor.observe(Scope(catalog=True))
+    except EngineError as error:
+        return (_not_checked(cluster, error.message),)
+    versions[cluster.name] = view.version
+    return missing_things(declared, cluster, view)
+
+
+def _not_checked(cluster: Cluster, reason: str) -> Diagnostic:
+    summary = f"cluster {cluster.name} was not asked whether nodes, storages, bridges, templates and pools exist"
+    return Diagnostic("info", "NotChecked", summary, reason, cluster.origin.at("spec.endpoints"))
+
+
+def _place(item: Diagnostic) -> tuple[str, int, int]:
+    place = item.location
+    return (place.file, place.line, place.column) if place else ("", 0, 0)
+
+
+async def examine(declared: Declared, cluster: Cluster, hypervisor: Proxmox | Unreachable) -> tuple[Finding, ...]:
+    """The doctor's findings about one cluster."""
+    if isinstance(hypervisor, Unreachable):
+        return (Finding("connection", "error", hypervisor.message, hypervisor.advice),)
+    return await doctor.examine(hypervisor, cluster, guests_of(declared, cluster.name))
+
+
+async def import_guests(
+    cluster: Cluster, vmids: frozenset[int], *, alone: bool
+) -> tuple[list[Manifest], tuple[Diagnostic, ...]]:
+    """Manifests of guests that exist (of all but templates where no vmids are given), and of which there are none.
+
+    `alone`: the cluster is the only one, so that manifests need not name it.
+    """
+    async with connected([cluster]) as clusters:
+        hypervisor = clusters[cluster.name]
+        if isinstance(hypervisor, Unreachable):
+            raise Stalled(hypervisor.message, hypervisor.advice)
+        view = await hypervisor.observe(Scope(vmids=vmids, everything=not vmids))
+    findings = [
+        Diagnostic(
+            "error", "NoSuchGuest", f"cluster {cluster.name} has no guest {vmid}", "Or the token may not see it."
+        )
+        for vmid in sorted(vmids - view.guests.keys())
+    ]
+    manifests: list[Manifest] = []
+    names: set[tuple[str, str]] = set()
+    for vmid, seen in sorted(view.guests.items()):
+        if (vmid not in vmids) if vmids else seen.template:
+            continue
+        if seen.config is None:
+            why = seen.unreadable or "its configuration was not read"
+            findings.append(Diagnostic("error", "Unreadable", f"guest {vmid} on {seen.node}: {why}"))
+            continue
+        manifests.append(_manifest(seen, cluster.name, names, alone=alone))
+    return manifests, tuple(findings)
+
+
+def _manifest(seen: ObservedGuest, cluster: str, names: set[tuple[str, str]], *, alone: bool) -> Manifest:
+    """Ours keep the name of their object; others are to be adopted."""
+    spec = to_spec(seen, cluster)
+    if alone:
+        del spec["cluster"]
+    if seen.marker is not None:
+        return manifest(seen.marker.kind, seen.marker.name, spec)
+    name = re.sub(r"[^a-z0-9]+", "-", (seen.name or "").lower())[:50].strip("-") or f"guest-{seen.vmid}"
+    if (seen.kind, name) in names:
+        name = f"{name}-{seen.vmid}"
+    names.add((seen.kind, name))
+    if seen.name and name != seen.name:
+        spec["hostname"] = seen.name
+    return manifest(seen.kind, name, spec, {ADOPT: "true"})
