@@ -9,7 +9,6 @@ from typing import Any
 from pvesim.api.method import Call, Params
 from pvesim.cluster import access
 from pvesim.cluster.access import check_rights, denied
-from pvesim.cluster.state import Cluster
 from pvesim.errors import ApiError
 from pvesim.schema import Method
 
@@ -24,37 +23,57 @@ def check(method: Method, call: Call) -> None:
         raise denied("user != null")
     if method.check is None:
         raise denied("user != root@pam")
-    _TESTS[str(method.check[0])](method.check, call)
+    _passes(method.check, call)
 
 
-def _and(test: Check, call: Call) -> None:
-    for part in test[1:]:
-        _TESTS[part[0]](part, call)
+def _passes(test: Check, call: Call, *, quiet: bool = False) -> bool:
+    """Whether the test passes; where it does not, ApiError unless `quiet`. Some refusals are never quiet."""
+    try:
+        return _TESTS[str(test[0])](test, call)
+    except _Failed as failed:
+        if quiet:
+            return False
+        raise failed.error from None
 
 
-def _or(test: Check, call: Call) -> None:
-    for part in test[1:]:
-        try:
-            _TESTS[part[0]](part, call)
-        except ApiError:
-            continue
-        return
-    raise denied()
+class _Failed(Exception):
+    """A test that did not pass, in a way that `or` may overlook."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.message)
+        self.error = error
 
 
-def _perm(test: Check, call: Call) -> None:
+def _and(test: Check, call: Call) -> bool:
+    return all(_passes(part, call) for part in test[1:])
+
+
+def _or(test: Check, call: Call) -> bool:
+    if any(_passes(part, call, quiet=True) for part in test[1:]):
+        return True
+    raise _Failed(denied())
+
+
+def _perm(test: Check, call: Call) -> bool:
     path, privs = str(test[1]), tuple(test[2])
     options = _options(test[3:])
     needed = options.get("require_param")
     if needed and call.params.get(needed) is None:
-        raise denied()
-    check_rights(call.rights, _fill(path, call.params), privs, any_of=bool(options.get("any")))
+        raise _Failed(denied())
+    return _has(call, _fill(path, call.params), privs, any_of=bool(options.get("any")))
 
 
-def _perm_modify(test: Check, call: Call) -> None:
+def _has(call: Call, path: str, privs: tuple[str, ...], *, any_of: bool = False) -> bool:
+    try:
+        check_rights(call.rights, path, privs, any_of=any_of)
+    except ApiError as error:
+        raise _Failed(error) from None
+    return True
+
+
+def _perm_modify(test: Check, call: Call) -> bool:
     path = access.normalize_path(_fill(str(test[1]), call.params))
-    if path:
-        check_modify(call, path)
+    return not path or _has(call, path, access.modify_privs(path), any_of=True)
 
 
 def check_modify(call: Call, path: str) -> None:
@@ -62,39 +81,52 @@ def check_modify(call: Call, path: str) -> None:
     check_rights(call.rights, path, access.modify_privs(path), any_of=True)
 
 
-def _userid_param(test: Check, call: Call) -> None:
-    userid = str(call.params.get("userid"))
-    if test[1] == "self":
-        _existing(call.cluster, userid)
-        if call.auth.name != userid:
-            raise denied()
-    else:
-        check_rights(call.rights, f"/access/realm/{userid.rpartition('@')[2]}", ("Realm.AllocateUser",))
+def _userid_param(test: Check, call: Call) -> bool:
+    userid = _userid(call)
+    if test[1] != "self":
+        return _has(call, f"/access/realm/{userid.rpartition('@')[2]}", ("Realm.AllocateUser",))
+    _existing(call, userid)
+    if call.auth.name != userid:
+        raise _Failed(denied())
+    return True
 
 
-def _userid_group(test: Check, call: Call) -> None:
+def _userid_group(test: Check, call: Call) -> bool:
     privs, options = tuple(test[1]), _options(test[2:])
-    userid = str(call.params.get("userid"))
-    if options.get("groups_param") != "create":
-        _existing(call.cluster, userid)
+    userid, purpose = str(call.params.get("userid")), options.get("groups_param")
+    if purpose != "create":
+        _existing(call, _userid(call))
     if call.rights.has("/access/groups", privs, any_of=True):
-        return
+        return True
     mine = {name for name in call.cluster.groups if call.rights.has(f"/access/groups/{name}", privs, any_of=True)}
     words = "|".join(privs)
-    if options.get("groups_param"):
-        wanted = re.split(r"[,;\s\0]+", str(call.params.get("groups") or "").strip())
-        if not any(wanted):
+    if purpose:
+        wanted = [group for group in re.split(r"[,;\s\0]+", str(call.params.get("groups") or "")) if group]
+        if not wanted:
             raise denied(f"/access/groups, {words}")
         for group in wanted:
             if group not in mine:
                 raise denied(f"/access/groups/{group}, {words}")
-    if options.get("groups_param") != "create" and not any(userid in call.cluster.groups[name].users for name in mine):
-        raise denied()
+    if purpose != "create" and not any(userid in call.cluster.groups[name].users for name in mine):
+        raise _Failed(denied())
+    return True
 
 
-def _existing(cluster: Cluster, userid: str) -> None:
-    if userid not in cluster.users:
-        raise ApiError(500, f"no such user ('{userid}')")
+def _userid(call: Call) -> str:
+    """The parameter, or ApiError 500 where it is no name of a user (PVE::Auth::Plugin, verify_username)."""
+    userid = str(call.params.get("userid") or "")
+    if len(userid) < 3:
+        raise ApiError(500, f"user name '{userid}' is too short")
+    if len(userid) > 64:
+        raise ApiError(500, f"user name '{userid}' is too long ({len(userid)} > 64)")
+    if not re.fullmatch(r"[^\s:/]+@[A-Za-z][A-Za-z0-9.\-_]+", userid):
+        raise ApiError(500, f"value '{userid}' does not look like a valid user name")
+    return userid
+
+
+def _existing(call: Call, userid: str) -> None:
+    if userid not in call.cluster.users:
+        raise _Failed(ApiError(500, f"no such user ('{userid}')"))
 
 
 def _options(rest: Check) -> dict[str, Any]:
@@ -105,7 +137,7 @@ def _fill(template: str, params: Params) -> str:
     return re.sub(r"\{([\w-]+)\}", lambda found: str(params.get(found[1], "")), template)
 
 
-_TESTS: dict[str, Callable[[Check, Call], None]] = {
+_TESTS: dict[str, Callable[[Check, Call], bool]] = {
     "and": _and,
     "or": _or,
     "perm": _perm,

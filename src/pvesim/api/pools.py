@@ -70,7 +70,7 @@ def _vms(call: Call, pool: Pool) -> tuple[set[int], set[int]]:
         other = call.cluster.pool_of(vmid)
         if other is not None:
             if not call.params.get("allow-move"):
-                raise ApiError(500, f"VM {vmid} belongs already to pool '{other}' and 'allow-move' is not set")
+                raise ApiError(500, f"VM {vmid} belongs already to pool '{other}' and allow-move is not set")
             check_modify(call, f"/pool/{other}")
             moved.add(vmid)
         vms.add(vmid)

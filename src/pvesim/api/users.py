@@ -172,7 +172,10 @@ def _token_row(token: Token) -> dict[str, Any]:
 
 
 def _shown(user: User) -> dict[str, Any]:
-    return {"enable": int(user.enable), "expire": user.expire, **user.details}
+    shown = {"enable": int(user.enable), "expire": user.expire, **user.details}
+    if "email" not in shown and {"comment", "keys"} & shown.keys():
+        shown["email"] = ""  # its field of user.cfg is there once a later one is
+    return shown
 
 
 def _groups(call: Call, userid: str) -> list[str]:

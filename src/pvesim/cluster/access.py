@@ -31,8 +31,8 @@ CAPABILITIES = {
 }
 _NAME = r"[A-Za-z0-9.\-_]+"
 _PATH = re.compile(
-    rf"/|/access(/(groups|realm|users)(/{_NAME}(@{_NAME})?)?)?|/nodes(/{_NAME})?|/pool(/{_NAME}){{0,3}}|/storage(/{_NAME})?"
-    rf"|/sdn(/(zones|controllers|dns|ipams|fabrics)(/{_NAME}){{0,2}}(/[1-9][0-9]{{0,3}})?)?"
+    rf"/|/access(/(groups|realm)(/{_NAME})?)?|/nodes(/{_NAME})?|/pool(/{_NAME}){{0,3}}|/storage(/{_NAME})?"
+    rf"|/sdn(/zones(/{_NAME}(/{_NAME}(/[1-9][0-9]{{0,3}})?)?)?)?|/sdn/(controllers|dns|ipams|fabrics)(/{_NAME})?"
     rf"|/vms(/[1-9][0-9]{{2,}})?|/mapping(/{_NAME}){{0,2}}"
 )
 
@@ -188,7 +188,7 @@ def modify_privs(path: str) -> tuple[str, ...]:
 def normalize_path(path: str) -> str | None:
     """One leading slash, no trailing or doubled ones; None where a character is not allowed."""
     found = "/" + "/".join(filter(None, path.split("/")))
-    return found if re.fullmatch(r"[A-Za-z0-9.\-_/@]+", found) and path else None
+    return found if re.fullmatch(r"[A-Za-z0-9.\-_/]+", found) and path else None
 
 
 def valid_path(path: str) -> bool:
