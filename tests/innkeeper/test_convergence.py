@@ -269,14 +269,15 @@ class Anything(RuleBasedStateMachine):
         if self.foreign.pop(vmid, None) is not None:
             del self.lab.guests[vmid]
 
-    @rule(name=st.sampled_from(NAMES), key=st.sampled_from(["memory", "hostname", "tags", "net0", "onboot"]))
+    @rule(name=st.sampled_from(NAMES), key=st.sampled_from(["memory", "hostname", "tags", "both", "net0", "onboot"]))
     def somebody_changes_ours(self, name: str, key: str) -> None:
         for guest in self._ours(name):
             config = guest.config
             if key == "net0" and "net0" in config:
                 config["net0"] = config["net0"].replace("vmbr0", "vmbr1")
-            elif key == "tags":
+            elif key in ("tags", "both"):
                 config.pop("tags", None)
+                config.update({"hostname": "renamed"} if key == "both" else {})
             elif key != "net0":
                 config[key] = {"memory": "1024", "hostname": "renamed", "onboot": "1"}[key]
             config.update(UNMANAGED)

@@ -44,12 +44,14 @@ def _all(plan: Plan, declared: Declared, views: Views, policy: Policy) -> Iterat
 
 
 def _unique(steps: Iterable[Step]) -> Iterator[str]:
-    refs: set[tuple[str, Ref]] = set()
+    refs: set[tuple[str, Ref, int]] = set()
     vmids: dict[tuple[str, int], Ref] = {}
     for step in steps:
-        if (step.cluster, step.ref) in refs:
+        # Of an object that is declared no more there may be two guests, each made by us: both may go.
+        key = (step.cluster, step.ref, step.vmid if step.action == "delete" else 0)
+        if key in refs:
             yield f"{step.ref}: two steps"
-        refs.add((step.cluster, step.ref))
+        refs.add(key)
         for vmid in {step.vmid, step.former if step.former is not None else step.vmid}:
             if (step.cluster, vmid) in vmids:
                 yield f"vmid {vmid}: {step.ref} and {vmids[step.cluster, vmid]}"

@@ -189,3 +189,13 @@ async def test_a_stale_digest_is_refused(lab: Lab) -> None:
         await lab.run(lab.proxmox(), container("web", **WEB | {"memory": "1Gi"}), digest=digest)
     assert not lab.guests
     assert (await lab.run(lab.proxmox(), web, digest=digest)).ok
+
+
+async def test_a_guest_without_tag_and_name_is_still_known_by_its_marker(lab: Lab) -> None:
+    web = container("web", **WEB)
+    await lab.apply(web)
+    lab.only().config["hostname"] = "renamed"
+    del lab.only().config["tags"]
+    assert brief(await lab.apply(web)) == ["update Container/web 1000 done"]
+    assert lab.only().config["hostname"] == "web"
+    assert "innkeeper" in lab.only().config["tags"]
