@@ -101,6 +101,8 @@ def test_empty_text_is_a_blank(vm: Machine) -> None:
 def test_nothing_given_for_a_setting(vm: Machine) -> None:
     assert vm.create(description="a\nb", name="a") == "OK"
     assert vm.put(name="").message == "unable to parse value of 'name' - got undefined value"
+    assert vm.put(description="a\nb\n\n", searchdomain=" x.org ").status == 200
+    assert (vm.config["description"], vm.config["searchdomain"]) == ("a\nb", "x.org")
     assert vm.put(description="").status == 200
     assert "description" not in vm.config
 

@@ -43,6 +43,7 @@ class Request:
     ha_managed: bool = False
     pool: str | None = None
     storage: str | None = None
+    live: bool = False
 
     @property
     def trouble(self) -> str:
@@ -57,6 +58,7 @@ def prepare(call: Caller, params: dict[str, Any]) -> Request:
     asked.force, asked.unique = bool(params.get("force")), bool(params.get("unique"))
     asked.start, asked.ha_managed = bool(params.get("start")), bool(params.get("ha-managed"))
     asked.pool, asked.storage = params.get("pool"), params.get("storage")
+    asked.live = bool(params.get("live-restore"))
     settings.check_ssh_keys(wanted)
     cluster.check_quorum()
     if asked.pool is not None and asked.pool not in cluster.pools:
@@ -135,7 +137,7 @@ async def _create(call: Caller, asked: Request, log: Log) -> None:
             check_tags(call, asked.vmid, "", config["tags"])
         guest = machine.find(cluster, asked.node, asked.vmid)
         cluster.writable(guest)
-        guest.config = {key: value if value.strip() else " " for key, value in config.items()}
+        guest.config = {key: value or " " for key, value in config.items() if value or key != "description"}
         machine.save(cluster, guest)
     except ApiError:
         for volid in made.volumes:

@@ -42,7 +42,7 @@ async def resize(
             raise TaskFailed("shrinking disks is not supported")
         if new > now:
             cluster.writable(guest)
-            storage.resize(cluster, node, one.file, new, running=guest.running is not None)
+            storage.resize(cluster, node, one.file, new)
             guest.config[slot] = one.with_file(one.file, new).text()
             if guest.running is not None:
                 guest.running[slot] = guest.config[slot]

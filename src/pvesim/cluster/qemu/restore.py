@@ -32,6 +32,8 @@ async def run(call: Caller, asked: Request, log: Log) -> None:
         machine.check_protection(guest, asked.trouble)
         if guest.running is not None:
             raise TaskFailed(f"{asked.trouble} vm is running")
+        if asked.live:
+            raise TaskFailed("live-restore is only compatible with backup images from a Proxmox Backup Server")
         async with cluster.locks.guest(asked.node, "qemu", asked.vmid, 1):
             await _restore(call, asked, guest, log)
     except (ApiError, TaskFailed):

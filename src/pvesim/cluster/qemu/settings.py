@@ -34,7 +34,9 @@ def taken(params: Mapping[str, Any], besides: frozenset[str]) -> Config:
     for key in sorted(found):
         if found[key] is None and key not in ("tags", "description"):
             raise ApiError(500, f"unable to parse value of '{key}' - got undefined value")
-    return {key: "" if value is None else raw(value) for key, value in found.items()}
+    texts = {key: "" if value is None else raw(value) for key, value in found.items()}
+    # the file's lines lose blanks at their ends, a description those after it
+    return {key: text.rstrip() if key == "description" else text.strip() for key, text in texts.items()}
 
 
 def normalize(settings: Config) -> None:

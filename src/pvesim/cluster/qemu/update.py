@@ -233,7 +233,7 @@ async def _set(work: _Work, key: str, value: str) -> None:
     if key == "description" and not value:  # a file without description lines has none
         pending.want_gone(guest, key)
     else:
-        pending.want(guest, key, value if value.strip() else " ")
+        pending.want(guest, key, value or " ")
 
 
 def _boot(work: _Work, value: str) -> str:
