@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import ssl
+import time
 from pathlib import Path
 from typing import TextIO
 
@@ -20,6 +21,7 @@ from pvesim.cluster.state import Node
 from pvesim.faults import Faults
 
 SAVE_SECONDS = 0.05
+SAVE_SHARE = 20  # saving takes at most one part in so many of the time
 
 
 class Simulator:
@@ -49,6 +51,7 @@ class Simulator:
         self._server = Server(self._dispatcher)
         self._log: TextIO | None = log.open("a", encoding="utf-8") if log else None
         self._saving: asyncio.TimerHandle | None = None
+        self._pause = SAVE_SECONDS
         if log:
             self._dispatcher.logged = self._record
         self._keep = keep
@@ -94,11 +97,13 @@ class Simulator:
 
     def _changed(self) -> None:
         if self._saving is None:
-            self._saving = asyncio.get_running_loop().call_later(SAVE_SECONDS, self._save)
+            self._saving = asyncio.get_running_loop().call_later(self._pause, self._save)
 
     def _save(self) -> None:
         self._saving = None
+        begun = time.monotonic()
         persist.save(self.cluster, self._state)
+        self._pause = max(SAVE_SECONDS, (time.monotonic() - begun) * SAVE_SHARE)
 
 
 def _authority(home: Path) -> trustme.CA:

@@ -44,8 +44,7 @@ def resources(call: Call) -> object:
         rows += _guests(call, guests, pools)
     if kind in (None, "node"):
         audit = {node: call.allowed(f"/nodes/{node}", "Sys.Audit") for node in cluster.nodes}
-        group = {"cgroup-mode": 2} if cluster.major >= 9 else {}
-        rows += [row | group for row in stats.node_rows(cluster, audit, guests)]
+        rows += [row | {"cgroup-mode": 2} for row in stats.node_rows(cluster, audit, guests)]
     if kind in (None, "storage"):
         for storage in cluster.storages.values():
             if call.allowed(f"/storage/{storage.storage}", "Datastore.Audit"):

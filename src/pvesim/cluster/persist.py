@@ -22,12 +22,13 @@ TRANSIENT = {"clock", "locks", "backend", "tasks", "stats"}
 
 
 def save(cluster: Cluster, path: Path) -> None:
-    """Write the state; a crash leaves the old file or the new one."""
+    """Write the state, secrets included; a crash leaves the old file or the new one."""
     state = {name: _plain(getattr(cluster, name)) for name in _fields(Cluster) if name not in TRANSIENT}
     state["tasks"] = [_plain(task) for task in cluster.tasks.by_upid.values()]
     state["pid"] = cluster.tasks.last_pid
     fresh = path.with_suffix(".new")
-    with fresh.open("w", encoding="utf-8") as file:
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(state, file, separators=(",", ":"))
         file.flush()
         os.fsync(file.fileno())
