@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pvesim.api
@@ -86,13 +85,7 @@ class Router:
 
 
 def discover() -> list[tuple[str, str, Handler]]:
-    """Every handler of the modules below `pvesim.api`."""
-    found: Mapping[tuple[str, str], Handler] = {}
-    for module in sorted(info.name for info in pkgutil.walk_packages(pvesim.api.__path__, "pvesim.api.")):
-        try:
-            loaded = importlib.import_module(module)
-        except ImportError as error:
-            print(f"pvesim: {module}: {error}", file=sys.stderr)
-            continue
-        found = {**found, **{(verb, path): it for verb, path, it in routes(vars(loaded))}}
-    return [(verb, path, handler) for (verb, path), handler in found.items()]
+    """Every handler of the modules below `pvesim.api`, once."""
+    names = sorted(info.name for info in pkgutil.walk_packages(pvesim.api.__path__, "pvesim.api."))
+    found = [route for name in names for route in routes(vars(importlib.import_module(name)))]
+    return list(dict.fromkeys(found))
