@@ -39,6 +39,9 @@ class Hypervisor(Protocol):
 
     async def observe(self, scope: Scope) -> ClusterView: ...
 
+    async def poll(self) -> str:
+        """A fingerprint in one call: the same text while nothing that the list of everything shows has changed."""
+
     async def guest(self, vmid: int) -> ObservedGuest | None:
         """One guest as it is now, wherever it lives, configuration and power included; None: proved to be absent."""
 

@@ -140,7 +140,12 @@ class Session:
 
     async def get(self, path: str, node: str = "") -> Any:
         """The `data` of a GET below /api2/json; `node` is whose limit it counts to."""
-        return json.loads((await self.read(path, node)).body)["data"]
+        answer = await self.read(path, node)
+        try:
+            return data_of(answer.body)
+        except ValueError:
+            pass
+        raise Stalled(f"GET {path}: {self.endpoint} does not answer as Proxmox does", "check the endpoint's address")
 
     async def read(self, path: str, node: str = "") -> Answer:
         """A GET that is repeated when its answer is lost or the node's services are just starting."""
@@ -172,8 +177,8 @@ class Session:
         else:
             if answer.status == 200:
                 try:
-                    return json.loads(answer.body)["data"]
-                except (ValueError, KeyError, TypeError):
+                    return data_of(answer.body)
+                except ValueError:
                     error = Uncertain(f"{call}: the answer is cut or not Proxmox's", "look before anything is repeated")
             else:
                 error = self._refused(call, answer, writing=True)
@@ -285,7 +290,7 @@ class Session:
                 raise Waiting(f"{self.identity.user} cannot sign in: the answer was lost", "", 2.0)
             if answer.status != 200:
                 raise self._refused("POST /access/ticket", answer, writing=False)
-            data = json.loads(answer.body)["data"]
+            data = data_of(answer.body)
             if data.get("NeedTFA"):
                 raise Stalled(f"{self.identity.user} has a second factor", "use an API token: it needs none")
             self._ticket = SecretStr(data["ticket"])
@@ -310,6 +315,14 @@ class Session:
             if secret in text:
                 text = text.replace(secret, "…")
         return text
+
+
+def data_of(body: bytes) -> Any:
+    """The `data` of an answer; ValueError when this is not Proxmox's envelope."""
+    answer = json.loads(body)
+    if not isinstance(answer, dict) or "data" not in answer:
+        raise ValueError("no data")
+    return answer["data"]
 
 
 _FORM = b"application/x-www-form-urlencoded"

@@ -13,7 +13,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 _GUEST = re.compile(r"/nodes/(?P<node>[^/]+)/(?:lxc|qemu)(?:/(?P<vmid>\d+))?(?:/(?P<rest>.*))?")
 _NEW_VOLUME = re.compile(r"(?:^|[=,])(?P<storage>[A-Za-z][\w.-]*):(?:\d+(?:\.\d+)?|cloudinit)(?:,|$)")
-AT_ONCE = 3
+ON_SHARED = 3
+ON_NODE = 8
+"""So many wait at most that the last still gets its turn within 10 s when an allocation takes 5 s on a shared storage
+(whose lock spans the cluster) or 1.4 s on a node's own."""
 
 
 class Slots:
@@ -23,7 +26,7 @@ class Slots:
         self.shared: frozenset[str] = frozenset()
         """Names of shared storages, known once they have been listed."""
         self._guests: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._storages: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
+        self._storages: dict[str, asyncio.Semaphore] = {}
 
     @asynccontextmanager
     async def turn(self, method: str, path: str, params: Iterable[tuple[str, str]]) -> AsyncIterator[None]:
@@ -33,7 +36,8 @@ class Slots:
             if (vmid := target(path, given)) is not None:
                 await stack.enter_async_context(self._guests[vmid])
             for name in sorted(places(method, path, given, self.shared)):
-                await stack.enter_async_context(self._storages[name])
+                room = ON_NODE if "/" in name else ON_SHARED
+                await stack.enter_async_context(self._storages.setdefault(name, asyncio.Semaphore(room)))
             yield
 
 

@@ -208,6 +208,17 @@ async def test_a_token_that_sees_less_makes_the_view_incomplete(lab: Lab) -> Non
     assert await blind.guest(102) is None
 
 
+async def test_rights_that_shrink_on_the_way_are_noticed(lab: Lab) -> None:
+    proxmox = lab.proxmox()
+    await make(proxmox, create(101, tags="innkeeper"))
+    assert (await proxmox.observe(Scope())).complete
+    lab.faults("rules: [{on: {path: /version}, do: revoke, ugid: 'root@pam!full'}]")
+    await proxmox.session.get("/version")
+    view = await proxmox.observe(Scope())
+    assert not view.complete
+    assert view.guests == {}
+
+
 async def test_the_line_that_is_proposed_is_enough(lab: Lab) -> None:
     """What `pveum` would do by that line, done over the API, mends exactly that failure."""
     full, ops = lab.proxmox(), lab.proxmox(credentials={"tokenID": "ops@pve!ci", "tokenSecret": {"env": "PVE_OPS"}})

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from innkeeper.proxmox.slots import AT_ONCE, Slots, places, target
+from innkeeper.proxmox.slots import ON_NODE, ON_SHARED, Slots, places, target
 
 LXC = "/nodes/pve1/lxc"
 
@@ -27,7 +27,8 @@ def test_what_a_call_touches(method: str, path: str, params: dict[str, str], vmi
     assert places(method, path, params.items(), {"nas"}) == where
 
 
-async def test_never_two_writes_on_a_guest_and_few_allocations_on_a_storage() -> None:
+@pytest.mark.parametrize(("storage", "room"), [("nas", ON_SHARED), ("local", ON_NODE)])
+async def test_never_two_writes_on_a_guest_and_few_allocations_on_a_storage(storage: str, room: int) -> None:
     slots = Slots()
     slots.shared = frozenset({"nas"})
     inside: list[int] = []
@@ -35,12 +36,12 @@ async def test_never_two_writes_on_a_guest_and_few_allocations_on_a_storage() ->
 
     async def create(vmid: int) -> None:
         nonlocal most
-        async with slots.turn("POST", f"/nodes/pve{vmid % 3}/lxc", [("vmid", str(vmid)), ("rootfs", "nas:1")]):
+        async with slots.turn("POST", "/nodes/pve1/lxc", [("vmid", str(vmid)), ("rootfs", f"{storage}:1")]):
             assert vmid not in inside
             inside.append(vmid)
             most = max(most, len(inside))
             await asyncio.sleep(0)
             inside.remove(vmid)
 
-    await asyncio.gather(*(create(100 + number % 10) for number in range(40)))
-    assert most == AT_ONCE
+    await asyncio.gather(*(create(100 + number % 10) for number in range(60)))
+    assert most == room
