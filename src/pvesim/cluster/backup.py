@@ -279,3 +279,18 @@ def config_text(archive: Volume) -> str:
             where = str(archive.extra["config"].get(slot, "")).partition(":")[0]
             text += f"#qmdump#map:{slot}:drive-{slot}:{where}:{held['format']}:\n"
     return text
+
+
+def leave_out(cluster: Cluster, vmid: int) -> None:
+    """Take a guest out of all jobs; a job that named only this one goes too (remove_vmid_from_backup_jobs)."""
+    for name, job in list(cluster.jobs.items()):
+        key = "vmid" if job.get("vmid") else "exclude"
+        if key not in job:
+            continue
+        rest = ",".join(part for part in re.findall(r"\d+", str(job[key])) if part != str(vmid))
+        if rest:
+            job[key] = rest
+        elif key == "vmid":
+            del cluster.jobs[name]
+        else:
+            del job[key]

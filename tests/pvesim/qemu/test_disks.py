@@ -103,3 +103,13 @@ def test_backup_and_restore(vm: Machine) -> None:
     conflict = vm.create(archive=archive, scsi0="local:1")
     assert "option conflicts with option 'archive'" in conflict
     assert vm.create(archive="local:backup/vzdump-qemu-1-none.vma").startswith("500 volume")
+
+
+def test_purge_leaves_backup_jobs_in_order(vm: Machine) -> None:
+    jobs = {"both": f"{vm.vmid},100", "alone": str(vm.vmid)}
+    for name, vmids in jobs.items():
+        job = {"id": name, "vmid": vmids, "storage": "local", "schedule": "daily"}
+        assert vm.sim.call("POST", "/cluster/backup", job).status == 200
+    assert vm.create() == "OK"
+    assert vm.run("DELETE", purge=1) == "OK"
+    assert [(job["id"], job["vmid"]) for job in vm.sim.call("GET", "/cluster/backup").data] == [("both", "100")]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pvesim.cluster import guestlock
+from pvesim.cluster import backup, guestlock
 from pvesim.cluster.lxc import disks, power
 from pvesim.cluster.lxc.update import check_protection
 from pvesim.cluster.state import Cluster, Guest
@@ -46,13 +44,6 @@ async def work(
 
 
 def _purge(cluster: Cluster, vmid: int, log: TaskLog) -> None:
-    for job in cluster.jobs.values():
-        _leave_out(job, vmid)
+    backup.leave_out(cluster, vmid)
     if (cluster.ha.get("resources") or {}).pop(f"ct:{vmid}", None):
         log(f"NOTE: removed CT {vmid} from HA resource configuration.")
-
-
-def _leave_out(job: dict[str, Any], vmid: int) -> None:
-    for key in ("vmid", "exclude"):
-        if key in job:
-            job[key] = ",".join(part for part in str(job[key]).split(",") if part != str(vmid))

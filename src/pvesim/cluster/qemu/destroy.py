@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvesim.cluster import guestlock, storage
+from pvesim.cluster import backup, guestlock, storage
 from pvesim.cluster.qemu import disks, machine
 from pvesim.cluster.qemu.rights import Caller
 from pvesim.cluster.state import Cluster, Guest
@@ -51,7 +51,7 @@ async def run(
         managed = f"vm:{vmid}" in (cluster.ha.get("resources") or {})
         if purge:
             log(f"purging VM {vmid} from related configurations..")
-            purge_jobs(cluster, vmid)
+            backup.leave_out(cluster, vmid)
             if managed:
                 cluster.ha["resources"].pop(f"vm:{vmid}", None)
                 log(f"NOTE: removed VM {vmid} from HA resource configuration.")
@@ -63,11 +63,3 @@ async def _free(cluster: Cluster, node: str, volid: str, log: TaskLog) -> None:
         await storage.free(cluster, node, volid)
     except ApiError as error:
         log(f"Could not remove disk '{volid}', check manually: {error.message}")
-
-
-def purge_jobs(cluster: Cluster, vmid: int) -> None:
-    """Take the id out of the lists of backup jobs (PVE::VZDump::Plugin, remove_vmid_from_backup_jobs)."""
-    for job in cluster.jobs.values():
-        for key in ("vmid", "exclude"):
-            if key in job:
-                job[key] = ",".join(part for part in str(job[key]).split(",") if part != str(vmid))
