@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pvesim.cluster import disks, guestlock, snapshots
 from pvesim.cluster import storage as storages
 from pvesim.cluster.disks import Disk
+from pvesim.cluster.lxc import options
 from pvesim.cluster.lxc.properties import random_mac
 from pvesim.errors import ApiError, TaskFailed
 
@@ -117,10 +118,11 @@ def plan_container(cluster: Cluster, guest: Guest, wish: Wish, check: Allowed, c
             check_bridge(plan.config[key])
         elif key not in _SNAPSHOT_KEYS and key not in ("template", "lock"):
             plan.config[key] = value
+    plan.volumes.sort(key=lambda disk: disk.key != "rootfs")
     if wish.target and not shared:
         raise ApiError(500, f"can't clone CT to node '{wish.target}' (CT uses local storage)")
     plan.config |= {"hostname": wish.name} if wish.name else {}
-    plan.config |= {"description": wish.description} if wish.description else {}
+    plan.config |= {"description": options.description(wish.description)} if wish.description else {}
     return plan
 
 
