@@ -75,7 +75,7 @@ def answer(cluster: Cluster, guest: Guest, command: str) -> object:
         inside["frozen"] = command == "fsfreeze-freeze"
         return count
     if command == "network-get-interfaces":
-        return _interfaces(cluster, guest)
+        return _interfaces(guest)
     fixed: dict[str, object] = {
         "get-fsinfo": _filesystems(guest),
         "get-osinfo": _SYSTEM,
@@ -124,9 +124,9 @@ def _filesystems(guest: Guest) -> list[dict[str, object]]:
     return found
 
 
-def _interfaces(cluster: Cluster, guest: Guest) -> list[dict[str, object]]:
-    """`lo`, then one device per network card, with the addresses that cloud-init or the backend gave it."""
-    config, known = guest.running or {}, cluster.backend.addresses(guest)
+def _interfaces(guest: Guest) -> list[dict[str, object]]:
+    """`lo`, then one device per network card, with the addresses that cloud-init gave it."""
+    config = guest.running or {}
     found = [_interface("lo", "00:00:00:00:00:00", ["127.0.0.1/8", "::1/128"])]
     for slot, device in net.nets(config).items():
         name = f"ens{18 + int(slot[3:])}"
@@ -134,7 +134,7 @@ def _interfaces(cluster: Cluster, guest: Guest) -> list[dict[str, object]]:
         addresses = [given[key] for key in ("ip", "ip6") if "/" in given.get(key, "")]
         if given.get("ip") == "dhcp":
             addresses.append(f"10.{100 + guest.vmid // 65536 % 100}.{guest.vmid // 256 % 256}.{guest.vmid % 256}/8")
-        found.append(_interface(name, device.mac.lower(), known.get(name, addresses)))
+        found.append(_interface(name, device.mac.lower(), addresses))
     return found
 
 
