@@ -160,6 +160,7 @@ _MACHINE = (
 )
 
 
+@cache
 def fields(kind: str, group: str = "") -> tuple[Field, ...]:
     """The fields of a kind that are settings: those outside lists, or those of one list's items."""
     return tuple(row for row in (_CONTAINER if kind == "Container" else _MACHINE) if row.group == group)
@@ -218,15 +219,20 @@ def shown(kind: str, name: str, part: str, text: str | None) -> Json:
         return text
 
 
+@cache
 def snake(path: str) -> str:
     """`linkDown` → `link_down`, as the model's attributes are spelt."""
     return re.sub(r"([A-Z])", lambda match: "_" + match[1].lower(), path)
 
 
+@cache
+def _attributes(path: str) -> tuple[str, ...]:
+    return tuple(map(snake, path.split(".")))
+
+
 def named(value: Any, path: str) -> Any:
     """What the author named at `path` (`cpu.cores`) of a spec or one of its items; None when it is left out."""
-    for name in path.split("."):
-        attribute = snake(name)
+    for attribute in _attributes(path):
         if value is None or attribute not in value.model_fields_set:
             return None
         value = getattr(value, attribute)
