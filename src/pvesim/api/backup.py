@@ -250,7 +250,7 @@ async def create_job(call: Call) -> object:
     _check_pool(call, params.get("pool"))
     _settle_schedule(params, required=True)
     params.setdefault("enabled", 1)
-    name = str(params.pop("id", None) or f"backup-{uuid.uuid4().hex[:8]}-{uuid.uuid4().hex[:4]}")
+    name = str(params.pop("id", None) or uuid.uuid4())
     async with call.cluster.locks.cfs("file-jobs_cfg"):
         if name in call.cluster.jobs:
             raise ApiError(500, f"Job '{name}' already exists")

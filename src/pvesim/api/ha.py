@@ -12,7 +12,6 @@ from pvesim.api.method import ApiError, Call, method
 from pvesim.cluster import ha
 
 MIGRATED = "ha groups have been migrated to rules"
-RESOURCE_DEFAULTS = {"state": "started"}
 DELETABLE = {
     "resources": ("state", "group", "comment", "max_restart", "max_relocate", "failback"),
     "groups": ("comment", "nofailback", "restricted"),
@@ -60,8 +59,7 @@ def _resource(call: Call, sid: str) -> dict[str, Any]:
     found = ha.entries(call.cluster, "resources").get(sid)
     if found is None:
         raise ApiError(500, f"no such resource '{sid}'")
-    row = found | {"sid": sid, "digest": ha.digest(call.cluster, "resources")}
-    return row | ({"failback": found.get("failback", 1)} if call.cluster.major >= 9 else {})
+    return found | {"sid": sid, "digest": ha.digest(call.cluster, "resources")}
 
 
 @method("GET", "/cluster/ha/resources")
@@ -88,7 +86,7 @@ async def create_resource(call: Call) -> object:
         if sid in ha.entries(cluster, "resources"):
             raise ApiError(500, f"resource ID '{sid}' already defined")
         _check_group(call)
-        ha.entries(cluster, "resources")[sid] = RESOURCE_DEFAULTS | _plain(call.params, "sid") | {"type": kind}
+        ha.entries(cluster, "resources")[sid] = _plain(call.params, "sid") | {"type": kind}
     return None
 
 

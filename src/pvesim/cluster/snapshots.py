@@ -101,6 +101,8 @@ async def _prepare(
 
 
 async def _save_memory(cluster: Cluster, guest: Guest, snap: Snapshot, log: TaskLog) -> None:
+    from pvesim.cluster.qemu.power import running_machine
+
     where = vmstate_storage(cluster, guest)
     memory = int(guest.config.get("memory", "512").removeprefix("current=").split(",")[0])
     name = f"vm-{guest.vmid}-state-{snap.name}" + (
@@ -109,7 +111,7 @@ async def _save_memory(cluster: Cluster, guest: Guest, snap: Snapshot, log: Task
     log(f"saving VM state and RAM using storage '{where}'")
     size = (memory * 2 + _VMSTATE_OVERHEAD) * 2**20
     snap.vmstate = await storages.alloc(cluster, where, guest.node, guest.vmid, size, "raw", name=name)
-    snap.extra["runningmachine"] = "pc-i440fx-9.2+pve1"
+    snap.extra["runningmachine"] = running_machine(cluster)
     snap.extra["runningcpu"] = f"{guest.config.get('cpu', 'kvm64')},enforce"
     await cluster.clock.sleep(memory / 1024)
     log("completed saving the VM state in 1s, saved 120.00 MiB")

@@ -99,7 +99,7 @@ def test_high_availability(sim: Sim) -> None:
         "create resource failed: resource ID 'ct:101' already defined"
     )
     (row,) = sim.call("GET", f"{base}/resources").data
-    assert (row["sid"], row["type"], row["state"], row["max_restart"]) == ("ct:101", "ct", "started", 2)
+    assert (row["sid"], row["type"], row["max_restart"]) == ("ct:101", "ct", 2)
     rule = {"rule": "keep", "type": "node-affinity", "resources": "ct:101", "nodes": "pve"}
     assert sim.call("POST", f"{base}/rules", rule | {"resources": "ct:102"}).message == (
         "create ha rule failed: cannot use unmanaged resource(s) ct:102."
