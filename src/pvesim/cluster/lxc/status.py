@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from pvesim.cluster.lxc import options, properties
@@ -122,7 +123,9 @@ def rrddata(cluster: Cluster, guest: Guest, timeframe: str) -> list[dict[str, An
 
 
 def _root_size(guest: Guest) -> int:
-    try:
-        return properties.size_of(properties.parse("rootfs", guest.config["rootfs"])) or 0
-    except KeyError:
-        return 0
+    return _size(guest.config["rootfs"]) if "rootfs" in guest.config else 0
+
+
+@lru_cache(maxsize=2**16)
+def _size(rootfs: str) -> int:
+    return properties.size_of(properties.parse("rootfs", rootfs)) or 0
