@@ -6,7 +6,7 @@ import asyncio
 
 from pvesim.api.method import ApiError, Call, TaskLog, method, param_error
 from pvesim.cluster import disks as volumes
-from pvesim.cluster import guestlock, storage
+from pvesim.cluster import guestlock, ha, storage
 from pvesim.cluster.qemu import (
     apply,
     cloudinit,
@@ -79,11 +79,8 @@ async def create_vm(call: Call) -> object:
             await create.run(call, asked, log)
         if asked.ha_managed:
             log("Add as HA resource")
-            state = "started" if asked.start else "stopped"
-            call.cluster.ha.setdefault("resources", {})[f"vm:{asked.vmid}"] = {
-                "sid": f"vm:{asked.vmid}",
-                "state": state,
-            }
+            resource = {"type": "vm", "state": "started" if asked.start else "stopped"}
+            ha.entries(call.cluster, "resources")[f"vm:{asked.vmid}"] = resource
         if asked.start:
             log("Execute autostart")
             start_later(call, asked.vmid)

@@ -6,8 +6,8 @@ import re
 import time
 
 from pvesim.api.method import ApiError, Call, TaskLog, method, param_error
-from pvesim.api.qemu import VM, check_root, guest_of, start_later, vmid_of
-from pvesim.cluster import snapshots
+from pvesim.api.qemu import VM, check_root, guest_of, vmid_of
+from pvesim.cluster import ha, snapshots
 from pvesim.cluster.qemu import machine, power, status
 from pvesim.cluster.qemu.rights import check_vm
 
@@ -38,22 +38,26 @@ def _is_paused(call: Call) -> bool:
     return bool(found and found.kind == "qemu" and found.node == call.node and found.running and found.paused)
 
 
-def _by_ha(call: Call, wanted: str, word: str) -> str | None:
-    """Where HA manages the VM, a task that asks HA for that state; else None."""
-    resource = (call.cluster.ha.get("resources") or {}).get(f"vm:{vmid_of(call)}")
-    if not resource or resource.get("state") == "ignored":
+def _by_ha(call: Call, verb: str, state: str) -> str | None:
+    """Where HA manages the VM, a task that asks HA for that state; HA then acts by a task of root@pam."""
+    vmid, cluster = vmid_of(call), call.cluster
+    resource = ha.managed(cluster, f"vm:{vmid}")
+    if resource is None:
         return None
-    vmid = vmid_of(call)
+
+    async def act(log: TaskLog) -> None:
+        if state == "started":
+            await power.start(call, call.node, vmid, log)
+        else:
+            await power.stop(call, call.node, vmid, log, shutdown=True)
 
     async def work(log: TaskLog) -> None:
-        log(f"Requesting HA {word} for VM {vmid}")
-        resource["state"] = wanted
-        if wanted == "started" and guest_of(call).running is None:
-            start_later(call, vmid)
-        elif wanted == "stopped":
-            await power.stop(call, call.node, vmid, log, shutdown=True, force=True)
+        log(f"Requesting HA {verb} for VM {vmid}")
+        resource["state"] = state
+        task = "qmstart" if state == "started" else "qmshutdown"
+        call.upids.append(cluster.tasks.start(call.node, task, str(vmid), "root@pam", act))
 
-    return call.fork(f"ha{word}", vmid, work)
+    return call.fork(f"ha{verb}", vmid, work)
 
 
 @method("POST", f"{VM}/status/start")
@@ -67,7 +71,7 @@ def vm_start(call: Call) -> object:
     if call.params.get("targetstorage") and not call.params.get("migratedfrom"):
         raise param_error(targetstorage="targetstorage can only by used with migratedfrom.")
     call.cluster.check_quorum()
-    if upid := _by_ha(call, "started", "start"):
+    if upid := _by_ha(call, "start", "started"):
         return upid
     vmid, skiplock = vmid_of(call), bool(call.params.get("skiplock"))
 
@@ -81,9 +85,9 @@ def vm_start(call: Call) -> object:
 def vm_stop(call: Call) -> object:
     check_root(call, "skiplock", "keepActive", "migratedfrom")
     overrule = bool(call.params.get("overrule-shutdown"))
-    if f"vm:{vmid_of(call)}" in (call.cluster.ha.get("resources") or {}) and overrule:
+    if overrule and ha.managed(call.cluster, f"vm:{vmid_of(call)}"):
         raise param_error(overrule_shutdown="Not applicable for HA resources.")
-    if upid := _by_ha(call, "stopped", "stop"):
+    if upid := _by_ha(call, "stop", "stopped"):
         return upid
     vmid, skiplock, timeout = vmid_of(call), bool(call.params.get("skiplock")), call.params.get("timeout")
 
@@ -113,7 +117,7 @@ def vm_shutdown(call: Call) -> object:
         if not force:
             raise ApiError(500, "VM is paused - cannot shutdown")
         ask = False
-    if upid := _by_ha(call, "stopped", "stop"):
+    if upid := _by_ha(call, "stop", "stopped"):
         return upid
     vmid, skiplock, timeout = vmid_of(call), bool(call.params.get("skiplock")), call.params.get("timeout")
 
@@ -158,7 +162,7 @@ def vm_suspend(call: Call) -> object:
     vmid, skiplock, where = vmid_of(call), bool(call.params.get("skiplock")), call.params.get("statestorage")
     to_disk = bool(call.params.get("todisk"))
     if to_disk:
-        if f"vm:{vmid}" in (call.cluster.ha.get("resources") or {}):
+        if ha.managed(call.cluster, f"vm:{vmid}"):
             raise ApiError(500, "Cannot suspend HA managed VM to disk")
         check_vm(call, vmid, None, "VM.Config.Disk")
         guest = guest_of(call)

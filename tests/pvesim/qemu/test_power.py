@@ -93,3 +93,19 @@ def test_rrd(vm: Machine) -> None:
     points = vm.get("/rrddata", timeframe="hour")
     assert len(points) == 70
     assert points[1]["time"] - points[0]["time"] == 60
+
+
+def test_what_ha_manages(vm: Machine) -> None:
+    assert vm.create(ide2=f"{ISO},media=cdrom", **{"ha-managed": 1}) == "OK"
+    assert vm.get("/status/current")["ha"] == {"managed": 1, "state": "stopped"}
+    started = vm.call("POST", "/status/start").data
+    assert ":hastart:" in started
+    assert vm.sim.task(started) == "OK"
+    shown = vm.get("/status/current")
+    assert (shown["status"], shown["ha"]["state"]) == ("running", "started")
+    assert ":hastop:" in vm.call("POST", "/status/stop").data
+    assert vm.get("/status/current")["status"] == "stopped"
+    used = f"500 unable to remove VM {vm.vmid} - used in HA resources and purge parameter not set."
+    assert vm.run("DELETE") == used
+    assert vm.run("DELETE", purge=1) == "OK"
+    assert vm.sim.call("GET", "/cluster/ha/resources").data == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pvesim.cluster import backup, guestlock, storage
+from pvesim.cluster import backup, guestlock, ha, storage
 from pvesim.cluster.qemu import disks, machine
 from pvesim.cluster.qemu.rights import Caller
 from pvesim.cluster.state import Cluster, Guest
@@ -14,7 +14,7 @@ def check(cluster: Cluster, node: str, vmid: int, *, purge: bool) -> Guest:
     """What is refused at once, and again under the lock: protection, HA without `purge`, a VM that runs."""
     guest = machine.find(cluster, node, vmid)
     machine.check_protection(guest, f"can't remove VM {vmid}")
-    if not purge and f"vm:{vmid}" in (cluster.ha.get("resources") or {}):
+    if not purge and f"vm:{vmid}" in ha.entries(cluster, "resources"):
         raise ApiError(500, f"unable to remove VM {vmid} - used in HA resources and purge parameter not set.")
     if guest.running is not None:
         raise ApiError(500, f"VM {vmid} is running - destroy failed")
@@ -48,12 +48,11 @@ async def run(
         for volume in storage.owned(cluster, node, vmid) if unreferenced else []:
             await _free(cluster, node, volume.volid, log)
         await cluster.backend.destroy(guest)
-        managed = f"vm:{vmid}" in (cluster.ha.get("resources") or {})
         if purge:
             log(f"purging VM {vmid} from related configurations..")
             backup.leave_out(cluster, vmid)
-            if managed:
-                cluster.ha["resources"].pop(f"vm:{vmid}", None)
+            if f"vm:{vmid}" in ha.entries(cluster, "resources"):
+                ha.forget(cluster, f"vm:{vmid}", purge=True)
                 log(f"NOTE: removed VM {vmid} from HA resource configuration.")
         cluster.forget_guest(vmid)
 

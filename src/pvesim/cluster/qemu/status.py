@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pvesim.cluster import ha
 from pvesim.cluster.qemu import disks, net, options, power, properties
 from pvesim.cluster.state import Cluster, Guest
 
@@ -75,7 +76,7 @@ def current(cluster: Cluster, guest: Guest) -> dict[str, object]:
 
 def ha_status(cluster: Cluster, vmid: int) -> dict[str, object]:
     """Whether HA manages the VM, and as what."""
-    resource = (cluster.ha.get("resources") or {}).get(f"vm:{vmid}")
+    resource = ha.entries(cluster, "resources").get(f"vm:{vmid}")
     if not resource:
         return {"managed": 0}
     shown = {key: resource[key] for key in ("group", "state") if resource.get(key)}
