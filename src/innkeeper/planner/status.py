@@ -113,9 +113,11 @@ def _of_outcome(decision: Decision) -> Iterable[Condition]:
 
 
 def _of_step(decision: Decision, step: Step) -> Iterable[Condition]:
-    if step.action == "update" and step.changes:
+    if step.action in ("update", "replace"):
         fields = ", ".join(change.field for change in step.changes)
-        if decision.drifted:
+        if not fields:
+            yield Condition("Pending", "True", "MarkerDiffers", step.reason)
+        elif decision.drifted:
             yield Condition("Drifted", "True", "ChangedOnCluster", f"changed since it was last applied: {fields}")
         else:
             yield Condition("Pending", "True", "ManifestDiffers", f"to be applied: {fields}")
