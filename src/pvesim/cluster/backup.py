@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ENDINGS = {"0": "", "1": ".lzo", "lzo": ".lzo", "gzip": ".gz", "zstd": ".zst"}
 RATIO = {"": 1.0, ".lzo": 0.6, ".gz": 0.5, ".zst": 0.45}  # archive per byte read
+START_SECONDS = 1.0  # what every archive takes, however small
 READ_BYTES_PER_SECOND = 200 * 2**20
 _FIELDS = {"cluster", "guestname", "node", "vmid"}
 
@@ -201,7 +202,7 @@ async def _archive(cluster: Cluster, job: Job, guest: Guest, log: TaskLog) -> No
             log(f"INFO: exclude disk '{disk.key}' '{disk.file}' ('{reason}')")
     target = f"{storagepaths.directory(cluster.storages[job.storage], 'backup')}/{stem}.{form}"
     log(f"INFO: creating vzdump archive '{target}'")
-    await cluster.clock.sleep(read / READ_BYTES_PER_SECOND)
+    await cluster.clock.sleep(START_SECONDS + read / READ_BYTES_PER_SECOND)
     from pvesim.cluster.state import Volume
 
     size = int(read * RATIO[ending])

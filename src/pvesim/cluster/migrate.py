@@ -322,7 +322,7 @@ async def _copy(cluster: Cluster, move: Move, volid: str, where: str) -> str:
     stem = name.name.removesuffix(f".{name.format}")
     own = f"{stem}.{volume.format}" if kind.files else stem
     new = f"{where}:{image_volname(kind, move.vmid, own)}"
-    await cluster.clock.sleep(max(volume.used, 2**20) / COPY_BYTES_PER_SECOND)
+    await cluster.clock.sleep(storages.COPY_SECONDS + volume.used / COPY_BYTES_PER_SECOND)
     if storages.find(cluster, move.target, new):
         new = await storages.alloc(cluster, where, move.target, move.vmid, volume.size, volume.format)
     copied = storages.add(cluster, move.target, new, volume.size, volume.format, move.vmid)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LOCK_TIMEOUT = 10
 ALLOC_SECONDS = 0.1  # what making or removing a disk image takes
+COPY_SECONDS = 0.5  # what every copy takes, however small
 COPY_BYTES_PER_SECOND = 300 * 2**20
 DEFAULT_USED = {"raw": 4096, "qcow2": 401408, "vmdk": 65536, "subvol": 16384}
 
@@ -345,7 +346,7 @@ async def reassign(cluster: Cluster, node: str, volid: str, vmid: int) -> str:
 async def copy_data(cluster: Cluster, node: str, source: str, target: str, *, to: str | None = None) -> None:
     """Take the time that copying needs, and carry over what the target holds; `to` is the target's node."""
     old, new = get(cluster, node, source), get(cluster, to or node, target)
-    await cluster.clock.sleep(max(old.used, 2**20) / COPY_BYTES_PER_SECOND)
+    await cluster.clock.sleep(COPY_SECONDS + old.used / COPY_BYTES_PER_SECOND)
     new.used = old.used
 
 
