@@ -38,7 +38,7 @@ def orphans(
     if not policy.prune:
         return (), (*notes, _would(cluster, found))
     brake = _brake(cluster, view, declared)
-    steps = [_step(cluster, ref, seen, brake) for ref, seen in found]
+    steps = [_step(cluster, ref, seen, brake or _unsure(view, seen)) for ref, seen in found]
     notes += [_refusal(cluster, step) for step in steps if step.refused]
     return tuple(steps), tuple(notes)
 
@@ -69,6 +69,13 @@ def _brake(cluster: Cluster, view: ClusterView, declared: Collection[Ref]) -> st
     if not declared:
         return f"nothing of ours would stay declared on cluster {cluster.name}; such a run prunes nothing"
     return ""
+
+
+def _unsure(view: ClusterView, seen: ObservedGuest) -> str:
+    node = view.nodes.get(seen.node)
+    if node is None or not node.online:
+        return f"its node {seen.node} is offline"
+    return "" if seen.config is not None and seen.lock != "create" else "its configuration is not known"
 
 
 def _step(cluster: Cluster, ref: Ref, seen: ObservedGuest, brake: str) -> Step:
