@@ -1,0 +1,89 @@
+"""What must hold inside a guest: roles that configure it, checks that prove it, secrets by reference."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from innkeeper.model.base import Name, Value
+
+RoleName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_]([a-zA-Z0-9_./-]*[a-zA-Z0-9_])?$")]
+"""A bundled role, or a role directory beside the manifest; `..` is refused when it is looked up."""
+
+
+class SecretRef(Value):
+    """A secret by its place: `name` is a secret store of the source (`env` for the environment), `key` a key in it."""
+
+    name: Name
+    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+
+
+class Role(Value):
+    """One role with its variables; a variable's value may be `{secretRef: {name, key}}` at any depth."""
+
+    role: RoleName
+    vars: dict[Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")], object] = {}
+
+
+class Configure(Value):
+    """`user` is whom Ansible signs in as; it becomes root by sudo where it is another."""
+
+    roles: tuple[Role, ...] = ()
+    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]*$")] = "root"
+    secrets: dict[Name, "SecretStore"] = {}
+
+
+class SecretStore(Value):
+    """Where a store's keys come from: environment variables with a prefix, a directory of files, an encrypted file."""
+
+    env: str | None = None
+    files: str | None = None
+    vault: str | None = None
+    vault_password_file: str | None = None
+    vault_password_command: str | None = None
+    sops: str | None = None
+    age: str | None = None
+    age_identity: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "SecretStore":
+        if sum(way is not None for way in (self.env, self.files, self.vault, self.sops, self.age)) != 1:
+            raise ValueError("name exactly one of env, files, vault, sops and age")
+        return self
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class HttpCheck(Value):
+    port: Port = 80
+    path: Annotated[str, StringConstraints(pattern=r"^/[^\s]*$")] = "/"
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    contains: str | None = None
+    scheme: Literal["http", "https"] = "http"
+
+
+class Check(Value):
+    """One health check: exactly one of tcp, http (from where Innkeeper runs), systemd, command (inside the guest)."""
+
+    tcp: Port | None = None
+    http: HttpCheck | None = None
+    systemd: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:_.@-]+$")] | None = None
+    command: str | None = None
+    name: str | None = None
+    timeout: Annotated[float, Field(gt=0, le=600, strict=False)] = 10.0
+
+    @model_validator(mode="after")
+    def _one(self) -> "Check":
+        if sum(way is not None for way in (self.tcp, self.http, self.systemd, self.command)) != 1:
+            raise ValueError("name exactly one of tcp, http, systemd and command")
+        return self
+
+    @property
+    def title(self) -> str:
+        if self.name:
+            return self.name
+        if self.tcp is not None:
+            return f"tcp {self.tcp}"
+        if self.http is not None:
+            return f"{self.http.scheme} {self.http.port}{self.http.path}"
+        return f"systemd {self.systemd}" if self.systemd is not None else f"command {self.command}"
