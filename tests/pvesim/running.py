@@ -70,7 +70,7 @@ class Reply:
 
     @property
     def message(self) -> str:
-        return str(self.body["message"]).strip() if isinstance(self.body, dict) else ""
+        return str(self.body.get("message") or "").strip() if isinstance(self.body, dict) else ""
 
     @property
     def errors(self) -> dict[str, str]:

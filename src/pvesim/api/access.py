@@ -19,12 +19,17 @@ SUBDIRS = ("users", "groups", "roles", "acl", "domains", "openid", "tfa", "ticke
 
 @asynccontextmanager
 async def user_config(call: Call, failed: str) -> AsyncIterator[None]:
-    """Hold the lock of user.cfg; what goes wrong inside is 500 and begins with `failed` (lock_user_config)."""
+    """Hold the lock of user.cfg; what goes wrong inside is 500 and begins with `failed` (lock_user_config).
+
+    An exception with a status of its own becomes text, its status included (PVE::Exception, stringify).
+    """
     try:
         async with call.cluster.locks.cfs("file-user_cfg"):
             yield
     except ApiError as error:
-        raise ApiError(500, f"{failed}: {error.message}") from None
+        text = error.message if error.status == 500 else f"{error.status} {error.message}"
+        details = "".join(f"\n{name}: {what}" for name, what in (error.errors or {}).items())
+        raise ApiError(500, f"{failed}: {text}{details}") from None
 
 
 def split_list(text: object) -> list[str]:
@@ -92,11 +97,6 @@ def permissions(call: Call) -> object:
         userid, _, tokenid = str(wanted).partition("!")
         if not (tokenid and userid == call.auth.name):
             call.check("/access", "Sys.Audit")
-        user = call.cluster.users.get(userid)
-        if user is None:
-            raise ApiError(500, f"no such user ('{userid}')")
-        if tokenid and tokenid not in user.tokens:
-            raise ApiError(500, f"no such token '{tokenid}' for user '{userid}'")
         rights = Rights(call.cluster, Auth(userid, tokenid or None))
     path = call.params.get("path")
     found = {str(path): rights.at(str(path))} if path else rights.everywhere()
@@ -127,8 +127,7 @@ async def update_acl(call: Call) -> object:
     async with user_config(call, "ACL update failed"):
         entries = set(cluster.acl)
         for role in split_list(params["roles"]):
-            if role not in cluster.roles and role not in roles.built_in(cluster.major):
-                raise ApiError(500, f"role '{role}' does not exist")
+            _may_hand_out(call, path, role)
             for name, kind in kinds:
                 for ugid in split_list(params.get(name)):
                     _existing(call, kind, ugid)
@@ -137,6 +136,25 @@ async def update_acl(call: Call) -> object:
                         entries.add(AclEntry(path, kind, ugid, role, bool(params.get("propagate", True))))
         cluster.acl = entries
     return None
+
+
+def _may_hand_out(call: Call, path: str, role: str) -> None:
+    """Without Permissions.Modify one gives and takes only roles of which one has all privileges."""
+    known = roles.built_in(call.cluster.major) | call.cluster.roles
+    if role not in known:
+        raise ApiError(500, f"role '{role}' does not exist")
+    mine = call.rights.at(path)
+    if "Permissions.Modify" in mine:
+        return
+    removing = bool(call.params.get("delete"))
+    refusal = f"Cannot {'remove' if removing else 'add'} role '{role}'"
+    if not known[role] <= mine.keys():
+        raise param_error(role=f"{refusal} - requires 'Permissions.Modify' or superset of privileges.")
+    if call.params.get("propagate", True) and not removing and not all(mine[priv] for priv in known[role]):
+        what = "'Permissions.Modify' or propagated superset of privileges."
+        raise param_error(role=f"{refusal} with propagation - requires {what}")
+    if role == "NoAccess":
+        raise param_error(role=f"{refusal} - requires 'Permissions.Modify'")
 
 
 def _existing(call: Call, kind: str, ugid: str) -> None:

@@ -63,7 +63,8 @@ class Rights:
         self._known: dict[str, Privs] = {}
         self._roles = roles.built_in(cluster.major) | cluster.roles
         self._all = dict.fromkeys(roles.privileges(cluster.major), True)
-        token = auth.tokenid and cluster.users[auth.userid].tokens.get(auth.tokenid)
+        user = cluster.users.get(auth.userid)
+        token = user.tokens.get(auth.tokenid) if user and auth.tokenid else None
         self._separate = bool(token and token.privsep)
         self._nothing = bool(auth.tokenid and not token)
         self._everything = auth.userid == "root@pam" and not self._separate and not self._nothing

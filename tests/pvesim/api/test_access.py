@@ -159,3 +159,27 @@ def test_privileges_are_those_of_the_version(start: Start, version: str, has: st
     admin = start(ONE_NODE | {"version": version}).call("GET", "/access/roles/Administrator").data
     assert has in admin
     assert lacks not in admin
+
+
+def test_who_may_only_manage_a_guest_hands_out_what_it_has_and_no_more(sim: Sim) -> None:
+    sim.call("POST", "/access/roles", {"roleid": "Owner", "privs": "VM.Allocate,VM.Audit"})
+    sim.call("POST", "/access/users", {"userid": "bob@pve"})
+    grant(sim, "/vms/101", "Owner", propagate=0)
+
+    def give(role: str, **more: Any) -> str:
+        params = {"path": "/vms/101", "roles": role, "users": "bob@pve", **more}
+        return sim.call("PUT", "/access/acl", params, token="alice@pve!nosep").message
+
+    refused = "ACL update failed: 400 Parameter verification failed.\nrole: Cannot add role"
+    assert give("PVEAdmin") == f"{refused} 'PVEAdmin' - requires 'Permissions.Modify' or superset of privileges."
+    assert give("Owner").startswith(f"{refused} 'Owner' with propagation - requires")
+    assert give("NoAccess", propagate=0) == f"{refused} 'NoAccess' - requires 'Permissions.Modify'"
+    assert give("Owner", propagate=0) == ""
+    assert give("Owner", delete=1) == ""
+
+
+def test_permissions_of_others(sim: Sim) -> None:
+    assert sim.call("GET", "/access/permissions", {"userid": "nobody@pve", "path": "/vms"}).data == {"/vms": {}}
+    assert sim.call("GET", "/access/permissions", {"userid": "alice@pve!nosuch"}).data == {}
+    grant(sim, "/vms/101", "PVEVMUser")
+    assert set(sim.call("GET", "/access/permissions", {"userid": "alice@pve"}).data) == {"/vms/101"}

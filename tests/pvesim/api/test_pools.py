@@ -56,3 +56,9 @@ def test_the_same_pool_twice_and_rights(sim: Sim) -> None:
     reply = sim.call("POST", "/pools", {"poolid": "b"}, token="alice@pve!nosep")
     assert (reply.status, reply.message) == (403, "Permission check failed (/pool/b, Pool.Allocate)")
     assert sim.call("GET", "/pools", token="alice@pve!nosep").data == []
+    sim.call("PUT", "/access/acl", {"path": "/pool/a", "roles": "PVEPoolAdmin", "users": "alice@pve"})
+    reply = sim.call("PUT", "/pools/a", {"vms": "101"}, token="alice@pve!nosep")
+    assert (reply.status, reply.message) == (
+        500,
+        "update pools failed: 403 Permission check failed (/vms/101, Permissions.Modify|VM.Allocate)",
+    )
