@@ -11,7 +11,7 @@ from innkeeper.model.objects import Cluster, Origin, Ref
 
 @dataclass(frozen=True, slots=True)
 class RoleCall:
-    """A role to run: its directory (bundled or in the source's repository) and its variables, secrets still references."""
+    """A role to run: its directory (bundled or the source's own) and its variables, secrets still references."""
 
     name: str
     directory: str
