@@ -13,8 +13,17 @@ class ApiError(Exception):
         self.errors = errors
 
 
-class TaskFailed(Exception):  # noqa: N818 - the field's own word
+class TaskFailed(Exception):
     """Ends a task; the text becomes its exit status (PVE::RESTEnvironment, fork_worker)."""
+
+
+def died(error: ApiError | TaskFailed) -> str:
+    """The text that a task ends with: of an answer with a status of its own, also that (PVE::Exception::stringify)."""
+    if isinstance(error, TaskFailed) or error.status == 500:
+        return str(error)
+    return "\n".join(
+        [f"{error.status} {error.message}", *(f"{key}: {text}" for key, text in (error.errors or {}).items())]
+    )
 
 
 def param_error(**errors: str) -> ApiError:
