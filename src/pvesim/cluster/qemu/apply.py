@@ -67,7 +67,12 @@ async def to_running(call: Caller, guest: Guest, touched: Collection[str], log: 
     cluster, errors = call.cluster, {}
     for key in [key for key in guest.pending if options.is_fast(key)]:
         _commit(guest, key)
-    vm = Running(guest.config, machine.has_system(cluster, guest), lambda name: has_bridge(cluster, guest.node, name))
+    vm = Running(
+        guest.config,
+        machine.has_system(cluster, guest),
+        lambda name: has_bridge(cluster, guest.node, name),
+        options.hotplug_features(guest.config),
+    )
     for key, force in sorted(guest.pending_delete.items()):
         if key not in touched:
             continue

@@ -26,10 +26,7 @@ class Running:
     config: Config
     has_system: bool
     has_bridge: Callable[[str], bool]
-
-    @property
-    def features(self) -> frozenset[str]:
-        return options.hotplug_features(self.config)
+    features: frozenset[str]  # as they were before the request: Proxmox reads `hotplug` once
 
 
 def removed(vm: Running, key: str) -> bool:
