@@ -19,9 +19,9 @@ from innkeeper.planner.policy import Policy, Unreachable, Views
 from innkeeper.planner.status import orphan_statuses, statuses
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Prepared:
-    """A plan with all that it stands on."""
+    """A plan with all that it stands on. It has no repr: asyncio formats a task's result when it restores signals."""
 
     declared: Declared
     policy: Policy
