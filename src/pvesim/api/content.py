@@ -125,8 +125,10 @@ async def delete_volume(call: Call) -> object:
         call.check(f"/storage/{storage}", "Datastore.Allocate")
 
     async def work(log: TaskLog) -> None:
-        if storages.find(cluster, call.node, volid) is None and name.content == "images":
-            log(f"disk image '{storagepaths.image_path(cluster.storages[storage], name)}' does not exist")
+        found = cluster.storages[storage]
+        gone = storages.find(cluster, call.node, volid) is None
+        if gone and storages.type_of(found).files and name.format != "subvol":
+            log(f"disk image '{storagepaths.image_path(found, name)}' does not exist")
         await storages.free(cluster, call.node, volid)
         log(f"Removed volume '{volid}'")
 

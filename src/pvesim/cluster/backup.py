@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvesim.cluster import disks, guestconfig, guestlock, prune, storagepaths
 from pvesim.cluster import storage as storages
-from pvesim.errors import ApiError, TaskFailed
+from pvesim.errors import ApiError, TaskFailed, died
 
 if TYPE_CHECKING:
     from pvesim.cluster.disks import Disk
@@ -74,7 +74,7 @@ async def run(cluster: Cluster, job: Job, log: TaskLog) -> None:
                 await _one(cluster, job, vmid, log)
             except (ApiError, TaskFailed) as error:
                 failed += 1
-                log(f"ERROR: Backup of VM {vmid} failed - {error}")
+                log(f"ERROR: Backup of VM {vmid} failed - {died(error)}")
                 log(f"INFO: Failed at {_stamp(cluster)}")
             else:
                 lasted = time.strftime("%H:%M:%S", time.gmtime(cluster.clock.now() - began))

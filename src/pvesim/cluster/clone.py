@@ -19,7 +19,7 @@ from pvesim.cluster import storage as storages
 from pvesim.cluster.disks import Disk
 from pvesim.cluster.lxc import options
 from pvesim.cluster.lxc.properties import random_mac
-from pvesim.errors import ApiError, TaskFailed
+from pvesim.errors import ApiError, TaskFailed, died
 
 if TYPE_CHECKING:
     from pvesim.cluster.state import Cluster, Config, Guest, Kind
@@ -215,7 +215,7 @@ async def copy_volumes(cluster: Cluster, guest: Guest, plan: Plan, wish: Wish, l
     except (ApiError, TaskFailed) as error:
         for volid in made:
             await storages.free(cluster, wish.node, volid)
-        raise TaskFailed(f"clone failed: {error}") from error
+        raise TaskFailed(f"clone failed: {died(error)}") from error
 
 
 async def _copy_mountpoint(

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from pvesim.cluster.clock import Clock
-from pvesim.errors import ApiError, TaskFailed
+from pvesim.errors import ApiError, TaskFailed, died
 
 
 @dataclass
@@ -118,16 +118,16 @@ class Tasks:
             await worker(log)
             status = f"WARNINGS: {log.warnings}" if log.warnings else "OK"
         except (TaskFailed, ApiError) as error:
-            status = str(error)
+            status = died(error)
         except asyncio.CancelledError:
             status = "interrupted by signal"
         except Exception as error:  # noqa: BLE001 - a simulator's bug ends the task, not the server
             status = f"pvesim: {error.__class__.__name__}: {error}"
-        status = status.rstrip("\n")
+        status = status.rstrip("\n").replace("\n", " ")
         if log.warnings and status.startswith("WARNINGS"):
             task.log.append(f"TASK {status}")
         else:
             task.log.append("TASK OK" if status == "OK" else f"TASK ERROR: {status}")
-        task.exitstatus, task.endtime = status.replace("\n", " "), int(self._clock.now())
+        task.exitstatus, task.endtime = status, int(self._clock.now())
         self._jobs.pop(task.upid, None)
         self.finished(task)

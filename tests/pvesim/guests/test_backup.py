@@ -63,7 +63,7 @@ def test_what_a_backup_is_refused_for(sim: Sim) -> None:
     assert sim.do("POST", post, {"vmid": 999}) == "job errors"
     sim.call("PUT", "/access/acl", {"path": "/storage/local", "roles": "PVEDatastoreUser", "users": "alice@pve"})
     upid = sim.call("POST", post, {"vmid": 101, "storage": "local"}, token="alice@pve!nosep").data
-    assert sim.task(upid) == "Permission check failed (/vms/101, VM.Backup)"
+    assert sim.task(upid) == "403 Permission check failed (/vms/101, VM.Backup)"
     assert sim.call("POST", post, {"vmid": 101, "storage": "btr"}, token="alice@pve!nosep").message == (
         "Permission check failed (/storage/btr, Datastore.AllocateSpace)"
     )

@@ -14,7 +14,7 @@ from pvesim.cluster.lxc import disks, options, power, properties, restore, right
 from pvesim.cluster.qemu.rights import Caller
 from pvesim.cluster.state import Cluster, Config, Guest
 from pvesim.cluster.tasks import TaskLog
-from pvesim.errors import ApiError, TaskFailed, param_error
+from pvesim.errors import ApiError, TaskFailed, died, param_error
 
 UNPACK_SECONDS = 2.0
 DEFAULT_STORAGE = "local"
@@ -125,7 +125,7 @@ async def work(call: Caller, request: Request, config: Config, log: TaskLog) -> 
         try:
             await _make(call, request, guest, config, undo, log)
         except (ApiError, TaskFailed) as error:
-            text = f"{error.status} {error}" if isinstance(error, ApiError) and error.status != 500 else str(error)
+            text = died(error)
             log(text)
             await disks.remove_all(cluster, request.node, undo.volumes, log)
             if undo.existed:

@@ -18,7 +18,7 @@ from pvesim.cluster.qemu.rights import (
     check_tags,
 )
 from pvesim.cluster.state import Cluster, Config
-from pvesim.errors import ApiError, TaskFailed, param_error
+from pvesim.errors import ApiError, TaskFailed, died, param_error
 
 Log = Callable[[str], None]
 _CONTROL = properties.words(
@@ -122,7 +122,7 @@ async def run(call: Caller, asked: Request, log: Log) -> None:
             await _create(call, asked, log)
     except (ApiError, TaskFailed) as error:
         cluster.guests.pop(asked.vmid, None)
-        raise TaskFailed(f"{asked.trouble} {error}") from None
+        raise TaskFailed(f"{asked.trouble} {died(error)}") from None
 
 
 async def _create(call: Caller, asked: Request, log: Log) -> None:
