@@ -19,7 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
+from pvesim.backends.lxc.needs import NeedsError
 from pvesim.cluster.seed import SeedError
+from pvesim.errors import TaskFailed
 from pvesim.faults import FaultError
 
 
@@ -29,7 +31,7 @@ def main() -> NoReturn:
     home = options.state or Path(tempfile.mkdtemp(prefix="pvesim-"))
     try:
         asyncio.run(_serve(options, home))
-    except (SeedError, FaultError, OSError) as error:
+    except (SeedError, FaultError, NeedsError, TaskFailed, OSError) as error:
         print(f"pvesim: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     finally:
@@ -46,6 +48,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--speed", choices=["instant", "real"], default="instant", help="whether work takes its time")
     parser.add_argument("--faults", type=Path, metavar="FILE", help="scripted trouble, read again at SIGHUP")
     parser.add_argument("--log", type=Path, metavar="FILE", help="one JSON line for each call")
+    parser.add_argument("--backend", choices=["record", "lxc"], default="record", help="what containers are made of")
+    parser.add_argument("--ssh-key", type=Path, metavar="FILE", help="public keys for the nodes' SSH (--backend lxc)")
     parser.add_argument("--exit-on-eof", action="store_true", help="end when standard input closes")
     return parser.parse_args()
 
@@ -57,7 +61,14 @@ async def _serve(options: argparse.Namespace, home: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)
     simulator = Simulator(
-        home, options.seed, options.faults, options.log, real=options.speed == "real", keep=options.state is not None
+        home,
+        options.seed,
+        options.faults,
+        options.log,
+        real=options.speed == "real",
+        keep=options.state is not None,
+        containers=options.backend == "lxc",
+        ssh_key=options.ssh_key,
     )
     urls = await simulator.start(options.port)
 
@@ -71,7 +82,7 @@ async def _serve(options: argparse.Namespace, home: Path) -> None:
     loop.add_signal_handler(signal.SIGHUP, read_faults)
     if options.exit_on_eof:
         await loop.connect_read_pipe(lambda: _UntilEof(end), sys.stdin)
-    _say({"nodes": urls, "cafile": str(simulator.cafile), "tokens": simulator.tokens()})
+    _say({"nodes": urls, "cafile": str(simulator.cafile), "tokens": simulator.tokens()} | simulator.ready())
     await end.wait()
     await simulator.stop()
 

@@ -9,7 +9,7 @@ import json
 import ssl
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import trustme
 
@@ -19,6 +19,10 @@ from pvesim.cluster import persist, seed, stats
 from pvesim.cluster.clock import Clock
 from pvesim.cluster.state import Node
 from pvesim.faults import Faults
+
+if TYPE_CHECKING:
+    from pvesim.backends.lxc.guests import Guests
+    from pvesim.cluster.state import Cluster
 
 SAVE_SECONDS = 0.05
 SAVE_SHARE = 20  # saving takes at most one part in so many of the time
@@ -36,6 +40,8 @@ class Simulator:
         *,
         real: bool = False,
         keep: bool = False,
+        containers: bool = False,
+        ssh_key: Path | None = None,
     ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self._home = home
@@ -58,11 +64,14 @@ class Simulator:
         if keep:
             self._dispatcher.changed = self._changed
             self.cluster.tasks.finished = lambda _: self._changed()
+        self._guests = _guests(self.cluster, home, keep, ssh_key) if containers else None
 
     async def start(self, port: int) -> dict[str, str]:
         """Listen; returns the URL of each node. `port` is the first node's, 0 means free ones."""
         if self.cluster.clock.real:
             self._tick()
+        if self._guests:
+            await self._guests.open(self._changed if self._keep else lambda: None)
         authority = _authority(self._home)
         urls = {}
         for index, node in enumerate(self.cluster.nodes.values()):
@@ -74,12 +83,18 @@ class Simulator:
     async def stop(self) -> None:
         """End cleanly: no connection stays, the state is saved."""
         await self._server.close()
+        if self._guests:
+            await self._guests.close()
         if self._saving:
             self._saving.cancel()
         if self._keep:
             persist.save(self.cluster, self._state)
         if self._log:
             self._log.close()
+
+    def ready(self) -> dict[str, Any]:
+        """What real containers add to the ready line."""
+        return self._guests.ready() if self._guests else {}
 
     def tokens(self) -> dict[str, str]:
         """Every token's value by its full name."""
@@ -104,6 +119,12 @@ class Simulator:
         begun = time.monotonic()
         persist.save(self.cluster, self._state)
         self._pause = max(SAVE_SECONDS, (time.monotonic() - begun) * SAVE_SHARE)
+
+
+def _guests(cluster: Cluster, home: Path, keep: bool, ssh_key: Path | None) -> Guests:
+    from pvesim.backends.lxc.guests import Guests  # only real containers need it
+
+    return Guests(cluster, home, keep=keep, ssh_key=ssh_key)
 
 
 def _authority(home: Path) -> trustme.CA:

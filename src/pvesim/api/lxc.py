@@ -118,6 +118,7 @@ async def update_config(call: Call) -> object:
         call.cluster.writable(guest)
         guest.config, guest.running = draft.config, draft.running
         guest.pending, guest.pending_delete = draft.pending, draft.pending_delete
+        await call.cluster.backend.apply(guest)
     return None
 
 
@@ -208,8 +209,8 @@ def feature(call: Call) -> object:
 
 
 @method("GET", "/nodes/{node}/lxc/{vmid}/interfaces")
-def interfaces(call: Call) -> object:
-    return status.interfaces(call.cluster, call.node, int(call.params["vmid"]))
+async def interfaces(call: Call) -> object:
+    return await status.interfaces(call.cluster, call.node, int(call.params["vmid"]))
 
 
 @method("GET", "/nodes/{node}/lxc/{vmid}/rrddata")

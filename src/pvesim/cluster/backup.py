@@ -193,6 +193,7 @@ async def _archive(cluster: Cluster, job: Job, guest: Guest, log: TaskLog) -> No
         if inside:
             volume = storages.get(cluster, job.node, disk.file)
             held[disk.key] = {"size": volume.size, "format": volume.format, "used": volume.used} | volume.extra
+            held[disk.key] |= await cluster.backend.archive(guest, volume)
             read += max(volume.used, 2**20)
         if guest.kind == "lxc":
             where = disk.options.get("mp", "/")

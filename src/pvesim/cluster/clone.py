@@ -228,7 +228,7 @@ async def _copy_mountpoint(
     where = wish.storage or storages.storage_of(disk.file)
     size = disk.size or 0
     new = await disks.alloc_mountpoint(cluster, where, wish.node, wish.newid, size, log)
-    await storages.copy_data(cluster, wish.node, disk.file, new)
+    await storages.copy_data(cluster, wish.node, disk.file, new, snapname=wish.snapname)
     return new, None
 
 

@@ -54,6 +54,7 @@ async def create(
                 log(f"snapshotting 'drive-{disk.key}' ({disk.file})")
             await cluster.clock.sleep(SNAPSHOT_SECONDS)
             storages.snapshot(cluster, node, disk.file, name)
+            await cluster.backend.snapshot(guest, storages.get(cluster, node, disk.file), name)
             done.add(disk.key)
     except (ApiError, TaskFailed) as error:
         log("snapshot create failed: starting cleanup")
@@ -183,6 +184,7 @@ async def _delete_volumes(
             try:
                 await cluster.clock.sleep(SNAPSHOT_SECONDS)
                 storages.snapshot_delete(cluster, guest.node, disk.file, snap.name)
+                await cluster.backend.drop_snapshot(guest, storages.get(cluster, guest.node, disk.file), snap.name)
                 unused.append(disk.file)
             except (ApiError, TaskFailed) as error:
                 if not force:
@@ -218,6 +220,7 @@ async def rollback(cluster: Cluster, node: str, kind: Kind, vmid: int, name: str
     for disk in disks.snapshotted(kind, snap.config):
         await cluster.clock.sleep(SNAPSHOT_SECONDS)
         storages.rollback(cluster, node, disk.file, name)
+        await cluster.backend.rollback(guest, storages.get(cluster, node, disk.file), name)
     async with cluster.locks.guest(node, kind, vmid):
         guest = cluster.guest(node, kind, vmid)
         snap = _to_roll_back(guest, name)

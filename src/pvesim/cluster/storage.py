@@ -306,7 +306,8 @@ async def clone_linked(cluster: Cluster, node: str, volid: str, vmid: int, *, sn
         await cluster.clock.sleep(ALLOC_SECONDS)
         linked = f"{found.storage}:{volname}"
         parent = f"../{name.vmid}/{name.name}" if kind.files and kind.name != "btrfs" else None
-        add(cluster, node, linked, source.snapshots[snapname] if snapname else source.size, form, vmid, parent=parent)
+        size = source.snapshots[snapname] if snapname else source.size
+        await cluster.backend.copy(source, add(cluster, node, linked, size, form, vmid, parent=parent), snapname)
     return linked
 
 
@@ -343,11 +344,14 @@ async def reassign(cluster: Cluster, node: str, volid: str, vmid: int) -> str:
     return new
 
 
-async def copy_data(cluster: Cluster, node: str, source: str, target: str, *, to: str | None = None) -> None:
+async def copy_data(
+    cluster: Cluster, node: str, source: str, target: str, *, to: str | None = None, snapname: str | None = None
+) -> None:
     """Take the time that copying needs, and carry over what the target holds; `to` is the target's node."""
     old, new = get(cluster, node, source), get(cluster, to or node, target)
     await cluster.clock.sleep(COPY_SECONDS + old.used / COPY_BYTES_PER_SECOND)
     new.used = old.used
+    await cluster.backend.copy(old, new, snapname)
 
 
 def _free_name(cluster: Cluster, storage: Storage, node: str, vmid: int, form: str) -> str:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from pvesim.backends.record import Login
 from pvesim.cluster import guestlock, storage, storagepaths
 from pvesim.cluster.access import denied
 from pvesim.cluster.lxc import disks, options, power, properties, restore, rights, systems, update
@@ -44,6 +45,7 @@ class Request:
     unprivileged: bool | None
     settings: Config
     mounts: Config = field(default_factory=dict)
+    login: Login = field(default_factory=Login)
 
     @property
     def refusal(self) -> str:
@@ -97,6 +99,7 @@ def check(call: Caller, node: str, params: dict[str, Any]) -> Request:
         unprivileged,
         settings,
         mounts,
+        Login(params.get("password"), str(params.get("ssh-public-keys") or "")),
     )
 
 
@@ -166,6 +169,8 @@ async def _make(call: Caller, request: Request, guest: Guest, config: Config, un
         await disks.remove_of(cluster, guest, old, log)
         guest.config, guest.pending, guest.pending_delete, guest.snapshots = {"lock": "create"}, {}, {}, {}
     await _unpack(cluster, request, config, log)
+    archive = storage.get(cluster, request.node, request.template)
+    await cluster.backend.unpack(guest, config, archive, request.login, log)
     was_template = False
     if request.restore:
         log("merging backed-up and given configuration..")

@@ -53,9 +53,9 @@ async def start_locked(cluster: Cluster, guest: Guest, log: TaskLog) -> None:
             log(f"run_buffer: 571 Script exited with status 2\nbridge '{parts['bridge']}' does not exist")
             raise TaskFailed(f"startup for container '{guest.vmid}' failed")
     await cluster.clock.sleep(START_SECONDS)
-    await cluster.backend.start(guest)
+    pid = await cluster.backend.start(guest)
     guest.running = dict(guest.config)
-    guest.pid, guest.started_at = cluster.tasks.pid(), cluster.clock.now()
+    guest.pid, guest.started_at = pid or cluster.tasks.pid(), cluster.clock.now()
 
 
 async def stop(cluster: Cluster, node: str, vmid: int, *, skiplock: bool = False) -> None:
@@ -66,12 +66,12 @@ async def stop(cluster: Cluster, node: str, vmid: int, *, skiplock: bool = False
         await stop_locked(cluster, guest)
 
 
-async def stop_locked(cluster: Cluster, guest: Guest, *, force: bool = True) -> None:
+async def stop_locked(cluster: Cluster, guest: Guest, *, force: bool = True, timeout: float | None = None) -> None:
     """Stop a container whose lock is held; `force` False: the system inside goes down by itself (vm_stop)."""
     if guest.running is None:
         return
     await cluster.clock.sleep(STOP_SECONDS if force else SYSTEM_SHUTDOWN_SECONDS)
-    await cluster.backend.stop(guest, force=force)
+    await cluster.backend.stop(guest, force=force, timeout=timeout)
     guest.running, guest.paused = None, False
     guest.pid = guest.started_at = None
 
@@ -90,8 +90,13 @@ async def _shutdown(cluster: Cluster, guest: Guest, timeout: int | None, *, forc
         if not force:
             raise TaskFailed(f"command 'lxc-stop -n {guest.vmid} --nokill --timeout {timeout}' failed: exit code 1")
         await stop_locked(cluster, guest)
-    else:
-        await stop_locked(cluster, guest, force=False)
+        return
+    try:
+        await stop_locked(cluster, guest, force=False, timeout=timeout)
+    except TaskFailed:
+        if not force:
+            raise
+        await stop_locked(cluster, guest)
 
 
 async def reboot(cluster: Cluster, node: str, vmid: int, timeout: int | None, log: TaskLog) -> None:

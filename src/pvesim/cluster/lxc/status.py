@@ -58,13 +58,13 @@ def ha_status(cluster: Cluster, vmid: int) -> dict[str, Any]:
     return {"managed": 1, **{key: resource[key] for key in ("group", "state") if resource.get(key)}}
 
 
-def interfaces(cluster: Cluster, node: str, vmid: int) -> list[dict[str, Any]] | None:
+async def interfaces(cluster: Cluster, node: str, vmid: int) -> list[dict[str, Any]] | None:
     """What `ip addr` tells inside; None while it does not run on that node, missing ones included (get_interfaces)."""
     guest = cluster.guests.get(vmid)
     if guest is None or guest.kind != "lxc" or guest.node != node or guest.running is None:
         return None
     found = [_interface(cluster, "lo", "00:00:00:00:00:00", ["127.0.0.1/8", "::1/128"])]
-    known = cluster.backend.addresses(guest)
+    known = await cluster.backend.addresses(guest)
     for key in sorted(filter(properties.NET.match, guest.running), key=lambda key: int(key[3:])):
         parts = properties.parse(key, guest.running[key])
         mac = parts["hwaddr"].lower()
