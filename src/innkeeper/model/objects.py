@@ -106,6 +106,31 @@ class VmidRange(Value):
         return self
 
 
+class NodeSsh(Value):
+    """SSH to the nodes: `pct exec` for containers without a network and, with `jump`, the way to guests' addresses.
+
+    `hosts` gives a node's address, with its port where it has one of its own; a node that is not named there is reached
+    at the only endpoint's host, else by its name. `keyFile` left out is the key that Innkeeper holds for the cluster;
+    `knownHosts` left out records each node's key at first sight.
+    """
+
+    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_.-]*$")] = "root"
+    port: Annotated[int, Field(ge=1, le=65535)] = 22
+    key_file: str | None = None
+    known_hosts: str | None = None
+    hosts: dict[
+        Plain,
+        Annotated[
+            str,
+            StringConstraints(
+                pattern=r"^([A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?|[0-9A-Fa-f:]+|\[[0-9A-Fa-f:]+\](:\d{1,5})?)$"
+            ),
+            Field(description="a name or an address, or one with a port such as 192.0.2.5:2222"),
+        ],
+    ] = {}
+    jump: bool = False
+
+
 class ClusterSpec(Value):
     endpoints: Annotated[
         tuple[
@@ -122,6 +147,7 @@ class ClusterSpec(Value):
     credentials: Credentials
     defaults: ClusterDefaults = ClusterDefaults()
     vmids: VmidRange = VmidRange()
+    ssh: NodeSsh | None = None
 
 
 class AllowedRange(Value):
