@@ -139,9 +139,10 @@ class Work:
             return await self._make_again(step, trouble)
         if step.action == "adopt" and seen is not None and self._marked(seen):
             return ""
-        decision = self._decide(seen)
-        if isinstance(trouble, Conflict) and step.action == "create" and not isinstance(decision.outcome, Ours):
+        if isinstance(trouble, Conflict) and step.action == "create" and seen is not None and not self._marked(seen):
             decision = await self._decide_anew(step)
+        else:
+            decision = self._decide(seen)
         if decision.step is None:
             reasons = [finding for finding in decision.diagnostics if finding.severity != "info"]
             summary = "; ".join(f"{finding.summary}. {finding.detail}".strip() for finding in reasons)

@@ -77,8 +77,13 @@ def assemble(decisions: Sequence[Decision], declared: Declared, views: Views, po
             continue
         guests = guests_of(declared, cluster.name)
         refs = {guest.ref for guest in guests}
-        # All of them, not only the selected: what is declared is no orphan.
-        outcomes = pair(guests, view, policy.source, policy.take_over)
+        if policy.only:
+            # All of them, not only the selected: what is declared is no orphan.
+            outcomes = pair(guests, view, policy.source, policy.take_over)
+        else:
+            outcomes = {
+                item.guest.ref: item.outcome for item in decisions if item.cluster == cluster.name and item.outcome
+            }
         paired = {item.observed.vmid for item in outcomes.values() if isinstance(item, Ours | Adopt)}
         paired |= {item.observed.vmid for item in outcomes.values() if isinstance(item, Blocked) and item.observed}
         steps, notes = prune.orphans(cluster, view, refs, paired, policy)

@@ -4,7 +4,7 @@ from innkeeper.model.guests import VirtualMachineSpec
 from innkeeper.model.objects import Cluster, Declared, Ref
 from innkeeper.model.observed import ClusterView
 from innkeeper.planner.build import guests_of
-from innkeeper.planner.pair import Absent, host_name, pair
+from innkeeper.planner.pair import Absent, Ours, host_name, pair
 from innkeeper.planner.policy import Policy
 
 
@@ -48,4 +48,21 @@ def being_made(declared: Declared, cluster: Cluster, view: ClusterView) -> tuple
         vmid
         for vmid, seen in sorted(view.guests.items())
         if seen.lock == "create" and (vmid in ours or (pool is not None and pool.first <= vmid <= pool.last))
+    )
+
+
+def doubtful(declared: Declared, cluster: str, view: ClusterView, policy: Policy) -> tuple[int, ...]:
+    """Guests whose power is not as declared by a list that lags some ten seconds behind (pvestatd's interval).
+
+    Their own status is asked before anything is decided about power.
+    """
+    guests = guests_of(declared, cluster)
+    outcomes = pair(guests, view, policy.source, policy.take_over)
+    wanted = {True: "running", False: "stopped"}
+    return tuple(
+        outcome.observed.vmid
+        for guest in guests
+        if guest.spec.running is not None
+        and isinstance(outcome := outcomes[guest.ref], Ours)
+        and outcome.observed.power != wanted[guest.spec.running]
     )

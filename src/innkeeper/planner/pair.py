@@ -103,7 +103,7 @@ class _Index:
             if seen.marker is not None and seen.marker.source == source:
                 group = self.copies if true_marker(seen) is None else self.marked
                 group[Ref(seen.marker.kind, seen.marker.name)].append(seen)
-            elif seen.config is None and (self.unseen(seen) or seen.lock == "create" or seen.unreadable):
+            elif seen.lock == "create" or (seen.config is None and (self.unseen(seen) or seen.unreadable)):
                 self.murky.append(seen)
 
     def unseen(self, seen: ObservedGuest) -> bool:
