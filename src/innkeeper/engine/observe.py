@@ -2,7 +2,8 @@
 
 The first look reads the declared guests and ours. Only where something seems to be missing a second look reads every
 guest's marker, for a guest that an earlier run made may have been renamed or have lost its tag. What is being created
-at this moment is waited for: it may be ours, and its configuration shows nothing until it is done.
+at this moment is waited for: it may be ours, and its configuration shows nothing until it is done. Where power seems
+not to be as declared, the guest's own status is asked: the list lags behind.
 """
 
 import asyncio
@@ -40,18 +41,22 @@ async def _observe(
     if look.unpaired(declared, cluster.name, view, policy):
         view = await hypervisor.observe(Scope(vmids, names, catalog=True, everything=True))
         view = await _made(hypervisor, declared, cluster, view, log, patience)
-    return view
+    return await _read_again(hypervisor, view, look.doubtful(declared, cluster.name, view, policy))
 
 
 async def _made(
     hypervisor: Hypervisor, declared: Declared, cluster: Cluster, view: ClusterView, log: Log, patience: float
 ) -> ClusterView:
     running = look.being_made(declared, cluster, view)
-    if not running:
-        return view
     await asyncio.gather(*(_settle(hypervisor, vmid, log, patience) for vmid in running))
+    return await _read_again(hypervisor, view, running)
+
+
+async def _read_again(hypervisor: Hypervisor, view: ClusterView, vmids: tuple[int, ...]) -> ClusterView:
+    if not vmids:
+        return view
     guests: dict[int, ObservedGuest] = dict(view.guests)
-    for vmid, seen in zip(running, await asyncio.gather(*map(hypervisor.guest, running)), strict=True):
+    for vmid, seen in zip(vmids, await asyncio.gather(*map(hypervisor.guest, vmids)), strict=True):
         if seen is None:
             del guests[vmid]
         else:
