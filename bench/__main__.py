@@ -3,19 +3,22 @@
 import argparse
 import json
 import platform
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from bench import ansible
 from bench.measure import Run, run
-from bench.world import Sim, declare, simulator
+from bench.world import Sim, declare, environment, simulator
 
 ROOT = Path(__file__).resolve().parent.parent
 INNKEEPER = Path(sys.executable).parent / "innkeeper"
 PAGE = ROOT / "docs" / "benchmarks.md"
 MiB = 1 << 20
+SOURCE = ("--source", "bench")
 
 
 def best(runs: list[Run]) -> Run:
@@ -27,13 +30,13 @@ def plan_beside_floor(place: Path, sim: Sim, sizes: list[int], repeats: int) -> 
     rows, per_guest = [], 0.0
     for size in sizes:
         manifests = declare(place / f"guests-{size}", sim, size)
-        run([INNKEEPER, "apply", manifests, "--yes", "-o", "json", "--parallel", "16"])
+        run([INNKEEPER, "apply", manifests, *SOURCE, "--yes", "-o", "json", "--parallel", "16"])
         floors, plans = [], []
         for _ in range(repeats):
             floors.append(
                 run([sys.executable, "-m", "bench.floor", sim.cafile, *(f"{n}={u}" for n, u in sim.urls.items())])
             )
-            plans.append(run([INNKEEPER, "plan", manifests, "-o", "json"]))
+            plans.append(run([INNKEEPER, "plan", manifests, *SOURCE, "-o", "json"]))
         plan, floor = best(plans), best(floors)
         said = json.loads(plan.output)
         if said["summary"]["noop"] != size or said["calls"]["write"]:
@@ -53,7 +56,7 @@ def plan_beside_floor(place: Path, sim: Sim, sizes: list[int], repeats: int) -> 
 def creates(place: Path, count: int) -> str:
     with simulator(place / "real", speed="real") as sim:
         manifests = declare(place / "creates", sim, count)
-        done = run([INNKEEPER, "apply", manifests, "--yes", "-o", "json", "--parallel", "16"])
+        done = run([INNKEEPER, "apply", manifests, *SOURCE, "--yes", "-o", "json", "--parallel", "16"])
         results = [step["result"] for step in json.loads(done.output)["steps"]]
         failed = sum(1 for line in sim.log.open() if json.loads(line)["status"] >= 500)
     row = f"| {count} | {done.seconds:.1f} | {results.count('done')} | {failed} |"
@@ -61,14 +64,18 @@ def creates(place: Path, count: int) -> str:
     return row
 
 
-def quiet_poll(manifests: Path, sim: Sim) -> int:
-    """Calls of one more poll that finds nothing changed: watching for three polls less watching for two."""
-    counts = []
-    for polls in (2, 3):
-        before = sim.calls()
-        run([INNKEEPER, "status", manifests, "--watch", "--polls", str(polls), "--interval", "0.2"])
-        counts.append(sim.calls() - before)
-    return counts[1] - counts[0]
+def quiet_poll(manifests: Path, sim: Sim, polls: int = 4) -> float:
+    """Calls per poll that finds nothing changed, watched for a while after the first look."""
+    command = [str(part) for part in (INNKEEPER, "status", manifests, *SOURCE, "--watch", "--interval", "0.5")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment()) as watch:
+        before = sim.settled()
+        sim.await_calls(before + polls)
+        watch.send_signal(signal.SIGINT)
+        assert watch.stdout is not None
+        watch.stdout.read()
+    new = [json.loads(line) for line in sim.log.read_text().splitlines()[before : before + polls]]
+    quiet = sum(call["path"].endswith("/cluster/resources") for call in new)
+    return len(new) / quiet if quiet else float("nan")
 
 
 def start_up(repeats: int = 15) -> tuple[float, float]:
@@ -123,7 +130,7 @@ floor: a bare `httpx2` loop that does only those reads, four at once per node, w
 |---:|---:|---:|---:|---:|---:|---:|---:|
 {rows}
 
-A poll that finds nothing changed costs {poll} call.
+A poll that finds nothing changed costs {poll:.0f} call.
 
 ## Beside community.proxmox
 The module `community.proxmox.proxmox` keeping 20 unchanged containers as they are takes {peer:.3f} s a guest;

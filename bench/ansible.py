@@ -35,7 +35,7 @@ def playbook(place: Path, sim: Sim, count: int) -> Path:
         onboot: true
         update: true
         state: present
-      loop: "{{{{ range({count}) }}}}"
+      loop: "{{{{ range({count}) | list }}}}"
 """
     )
     return path

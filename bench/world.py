@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,27 @@ class Sim:
 
     def calls(self) -> int:
         return sum(1 for _ in self.log.open())
+
+    def await_calls(self, count: int, patience: float = 60) -> None:
+        """Wait until that many calls were logged in all; a benchmark that waits in vain ends with an error."""
+        deadline = time.monotonic() + patience
+        while self.calls() < count:
+            if time.monotonic() > deadline:
+                sys.exit(f"{self.calls()} calls instead of {count} after {patience:.0f} s")
+            time.sleep(0.05)
+
+    def settled(self, quiet: float = 0.4, patience: float = 60) -> int:
+        """The number of calls once something has called and then nothing has for `quiet` seconds."""
+        start, deadline = self.calls(), time.monotonic() + patience
+        seen, since = start, time.monotonic()
+        while time.monotonic() < deadline:
+            now = self.calls()
+            if now != seen:
+                seen, since = now, time.monotonic()
+            elif seen > start and time.monotonic() - since >= quiet:
+                return seen
+            time.sleep(0.02)
+        sys.exit("nothing called")
 
 
 @contextlib.contextmanager
