@@ -27,6 +27,10 @@ from pvesim.faults import FaultError
 
 def main() -> NoReturn:
     """Exit status 0 after a clean end, 2 where the options, the seed or the faults are wrong."""
+    if sys.argv[1:2] and sys.argv[1] in ("template", "doctor", "clean"):
+        from pvesim import tools
+
+        sys.exit(tools.main(sys.argv[1:]))
     options = _options()
     home = options.state or Path(tempfile.mkdtemp(prefix="pvesim-"))
     try:
@@ -41,7 +45,11 @@ def main() -> NoReturn:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pvesim", description="The Proxmox VE API on one machine.")
+    parser = argparse.ArgumentParser(
+        prog="pvesim",
+        description="The Proxmox VE API on one machine.",
+        epilog="Other commands, each with its own --help: pvesim template, pvesim doctor, pvesim clean.",
+    )
     parser.add_argument("--seed", type=Path, metavar="FILE", help="the state to begin with (default: one node)")
     parser.add_argument("--port", type=int, default=8006, help="of the first node, the others follow; 0: free ports")
     parser.add_argument("--state", type=Path, metavar="DIR", help="where the state survives a restart")

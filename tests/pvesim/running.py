@@ -86,6 +86,7 @@ class Sim:
     cafile: str
     tokens: dict[str, str]
     log: Path
+    ready: Mapping[str, Any] = field(default_factory=dict)  # the whole ready line
     tls: ssl.SSLContext = field(init=False)
 
     def __post_init__(self) -> None:
@@ -177,4 +178,4 @@ def start(folder: Path, seed: Mapping[str, Any] | None = None, *options: str) ->
         _, errors = process.communicate()
         raise AssertionError(f"pvesim did not start: {errors}")
     ready = json.loads(line)
-    return Sim(process, ready["nodes"], ready["cafile"], ready["tokens"], folder / "calls.jsonl")
+    return Sim(process, ready["nodes"], ready["cafile"], ready["tokens"], folder / "calls.jsonl", ready)

@@ -203,6 +203,8 @@ def _volume(cluster: Cluster, entry: dict[str, Any]) -> None:
     nodes = [""] if storage.shared else [entry["node"]] if entry.get("node") else list(cluster.nodes)
     for node in nodes:
         volume = Volume(volid, node, size(entry["size"]), form, content, entry.get("vmid"), int(cluster.clock.now()))
+        if entry.get("file"):  # an archive on this machine, for a backend that has a use for its content
+            volume.extra["file"] = str(entry["file"])
         cluster.volumes[node, volid] = volume
 
 
