@@ -1,6 +1,6 @@
 """What the engine needs from the outside. `innkeeper.proxmox` is the one hypervisor; tests run it against pvesim."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,11 +65,3 @@ class Event:
 
 
 Listener = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """What the person allowed beyond live changes."""
-
-    replace: Collection[str] = ()
-    prune: bool = False

@@ -78,7 +78,8 @@ async def carry_out(
     parallel: int = 8,
     patience: float = 300.0,
 ) -> Result:
-    """Carry out a plan that passed the gate. Every step is verified: the guest is read back and planned again."""
+    """Carry out a plan, once it passed the gate. Every step is verified: the guest is read back and planned again."""
+    gate(prepared)
     reached = {name: item for name, item in hypervisors.items() if not isinstance(item, Unreachable)}
     return await execute(
         prepared.plan,

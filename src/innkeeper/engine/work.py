@@ -74,6 +74,8 @@ class Work:
         deadline = asyncio.get_running_loop().time() + self.site.patience
         rounds = 0
         while True:
+            if self.stop():
+                raise Stopped
             trouble = await self._attempt(current)
             if not isinstance(trouble, Waiting):
                 rounds += 1
@@ -85,7 +87,7 @@ class Work:
             except (Waiting, Uncertain) as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
-                await asyncio.sleep(_pause(error))
+                await self._rest(error)
                 continue
             if isinstance(following, str):
                 return following
@@ -105,7 +107,7 @@ class Work:
         except (Conflict, Uncertain) as error:
             return error
         except Waiting as error:
-            await asyncio.sleep(error.after)
+            await self._rest(error)
             return error
         return None
 
@@ -232,10 +234,16 @@ class Work:
                     raise
                 trouble = error
                 self._tell("waiting", error.message)
-                await asyncio.sleep(_pause(error))
+                await self._rest(error)
             await self.site.hypervisor.settle(
                 self.step.vmid, lambda line: self._tell("waiting", line), self.site.patience
             )
+
+    async def _rest(self, error: EngineError) -> None:
+        """Wait before the next look, unless the person wants to stop."""
+        if self.stop():
+            raise Stopped
+        await asyncio.sleep(error.after if isinstance(error, Waiting) else 0.2)
 
     def _stopped(self) -> StepResult:
         if not self.wrote:
@@ -247,10 +255,6 @@ class Work:
 
     def _tell(self, phase: str, message: str = "") -> None:
         self.listener(Event(self.step.ref, self.step, phase, message))
-
-
-def _pause(error: EngineError) -> float:
-    return error.after if isinstance(error, Waiting) else 0.2
 
 
 def _progress(before: Step, after: Step) -> None:

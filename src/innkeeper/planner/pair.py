@@ -220,8 +220,10 @@ def _doubt(guest: Guest, index: _Index) -> Blocked | None:
         if seen.vmid in index.vmids or seen.kind != guest.ref.kind:
             continue
         nameless = seen.name in (None, f"CT{seen.vmid}", f"VM {seen.vmid}")
-        marked = TAG in seen.tags and (seen.kind, seen.name) not in index.names
-        if seen.name == host_name(guest) or marked or (nameless and seen.lock == "create"):
+        ours = TAG in seen.tags and (seen.kind, seen.name) not in index.names
+        # A declared vmid that is free speaks against all but the name.
+        likely = guest.spec.vmid is None and (ours or (nameless and seen.lock == "create"))
+        if seen.name == host_name(guest) or likely:
             blocked = _readable(seen, index)
             assert blocked is not None
             return Blocked(

@@ -70,6 +70,12 @@ TABLE: list[tuple[str, Guest, ClusterView, str]] = [
         view(seen(100, None, config=None, tags=("innkeeper",)), nodes=DARK),
         "NodeOffline",
     ),
+    (
+        "nameless, tagged, on an offline node, but our vmid is free",
+        container("web", vmid=200),
+        view(seen(100, None, config=None, tags=("innkeeper",)), nodes=DARK),
+        "absent",
+    ),
     ("unrelated on an offline node", container("web"), view(seen(100, "x", config=None), nodes=DARK), "absent"),
     ("being created", container("web", vmid=100), view(seen(100, "CT100", lock="create")), "Creating"),
     (
