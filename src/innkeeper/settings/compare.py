@@ -1,7 +1,7 @@
 """What separates a guest from its manifest, sub-key by sub-key, so that everything unmanaged survives."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from innkeeper.model.diagnostics import Diagnostic
@@ -18,6 +18,9 @@ from innkeeper.settings.work import Work, fulfils, overlay, parsed, refusal, wri
 
 _KEPT = frozenset({"model", "name", "type", "macaddr", "hwaddr", "volume", "file", "mp", "size"})
 """Sub-keys that stay when the manifest stops naming them: without them a device would be another one."""
+
+_APART = frozenset({"pool", "tags", "description"})
+"""What has its own way back to the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def compare(
     owned = tuple(sorted(work.owned))
     tagged = TAG in canonical.tags(work.config.get("tags", ""))
     return Difference(
-        changes=tuple(work.changes),
+        changes=_changes(work),
         set=MappingProxyType(work.writes),
         delete=tuple(work.delete),
         resizes=tuple(work.resizes),
@@ -102,6 +105,12 @@ def compare(
         description=description,
         marker_changed=not ours or not tagged or frozenset(owned) != before,
     )
+
+
+def _changes(work: Work) -> tuple[Change, ...]:
+    """Proxmox takes a property string whole: where a part of it waits for a restart, the rest waits with it."""
+    waits = {name for name, change in work.changes if name and change.impact == "restart"}
+    return tuple(replace(change, impact="restart") if name in waits else change for name, change in work.changes)
 
 
 def _scalars(work: Work) -> dict[str, str]:
@@ -122,7 +131,7 @@ def _scalar(work: Work, name: str, want: str) -> None:
     if setting.how == "replace":
         work.replace.append(change)
         return
-    work.changes.append(change)
+    work.changes.append((name, change))
     if want:
         work.writes[name] = want
     else:
@@ -133,19 +142,14 @@ def _parts(work: Work, name: str, wanted: Mapping[str, str]) -> None:
     setting = _setting(work, name)
     work.owned |= {f"{name}.{part}" for part in wanted} or {name}
     found = parsed(setting, work.config.get(name))
-    running = parsed(setting, work.observed.pending.get(name))
-    if found is None and running is not None and _is_slot(setting):
-        work.writes[name] = setting.render({**running, **{part: want for part, want in wanted.items() if want}})
-        work.changes.append(_appears(work, name, wanted))
+    if found is None and _is_slot(setting):
+        # a removal that still waits for a restart keeps its address when it is taken back
+        base = parsed(setting, work.observed.pending.get(name)) or work.desired.fallbacks.get(name, {})
+        work.writes[name] = setting.render({**base, **{part: want for part, want in wanted.items() if want}})
+        work.changes.append((name, _appears(work, name, wanted)))
         return
-    if found is None:
-        if all(fulfils(work, setting, part, want, None) for part, want in wanted.items()) and not _is_slot(setting):
-            return
-        new = {**work.desired.fallbacks.get(name, {}), **{part: want for part, want in wanted.items() if want}}
-        work.writes[name] = setting.render(new)
-        work.changes.append(_appears(work, name, wanted))
-        return
-    if _is_volume(setting) and "file" in wanted and not is_cd(found) and found.get("file") != wanted["file"]:
+    found = found or {}
+    if _is_volume(setting) and not is_cd(found) and wanted.get("file", found.get("file")) != found.get("file"):
         detail = f"it holds {found.get('file')}; detach that first"
         work.refused.append(refusal(work, f"options.{name}", "SlotTaken", f"{name} holds another disk", detail))
         return
@@ -153,9 +157,6 @@ def _parts(work: Work, name: str, wanted: Mapping[str, str]) -> None:
 
 
 def _appears(work: Work, name: str, wanted: Mapping[str, str]) -> Change:
-    if len(wanted) == 1 and not _is_slot(_setting(work, name)):
-        part, want = next(iter(wanted.items()))
-        return work.change(name, part, None, want)
     change = work.change(name, "", None, "new", whole=True)
     shown = {
         _leaf(work, name, part): fields.shown(work.kind, name, part, want) for part, want in wanted.items() if want
@@ -201,7 +202,7 @@ def _pool(work: Work) -> tuple[str | None, str | None] | None:
         return None
     if want == found:
         return None
-    work.changes.append(Change("pool", found, want, "none"))
+    work.changes.append(("", Change("pool", found, want, "none")))
     return found, want
 
 
@@ -217,7 +218,7 @@ def _tags(work: Work) -> tuple[str, ...] | None:
         wanted = set()
     wanted |= visible & {"protected"}
     if wanted != visible:
-        work.changes.append(Change("tags", [*sorted(visible)], [*sorted(wanted)], "none"))
+        work.changes.append(("", Change("tags", [*sorted(visible)], [*sorted(wanted)], "none")))
     tags = tuple(sorted({*wanted, TAG}))
     return None if tags == found else tags
 
@@ -230,17 +231,18 @@ def _description(work: Work) -> str | None:
         want = ""
     if want is None or want == found:
         return None
-    work.changes.append(Change("description", found or None, want or None, "none"))
+    work.changes.append(("", Change("description", found or None, want or None, "none")))
     return want
 
 
 def _dropped(work: Work) -> None:
     """What we set once and the manifest names no more goes back to Proxmox's default."""
-    gone = {name for name in work.before - work.owned if "=" not in name}
-    scalars = sorted(name for name in gone if "." not in name)
-    for name in scalars:
-        _drop_scalar(work, name)
-    for name in sorted({name.partition(".")[0] for name in gone if "." in name}):
+    gone = {name for name in work.before - work.owned - _APART if "=" not in name}
+    for name in sorted({name.partition(".")[0] for name in gone}):
+        setting = table.find(work.kind, name)
+        if setting is None or not setting.parts:
+            _drop_scalar(work, name)
+            continue
         parts = {entry.partition(".")[2] for entry in gone if entry.startswith(f"{name}.")}
         kept = any(entry == name or entry.startswith((f"{name}.", f"{name}=")) for entry in work.owned)
         _drop_parts(work, name, parts, kept=kept)
@@ -254,10 +256,10 @@ def _drop_scalar(work: Work, name: str) -> None:
     if "required" in setting.marks:
         if setting.default is not None and not fulfils(work, setting, "", setting.default, found):
             work.writes[name] = setting.default
-            work.changes.append(work.change(name, "", found, setting.default))
+            work.changes.append((name, work.change(name, "", found, setting.default)))
         return
     work.delete.append(name)
-    work.changes.append(work.change(name, "", found, None))
+    work.changes.append((name, work.change(name, "", found, None)))
 
 
 def _drop_parts(work: Work, name: str, parts: Iterable[str], *, kept: bool) -> None:
@@ -268,15 +270,13 @@ def _drop_parts(work: Work, name: str, parts: Iterable[str], *, kept: bool) -> N
     if _is_slot(setting) and not kept:
         if "required" not in setting.marks:
             work.delete.append(name)
-            item = found.get("name" if "device" in setting.marks else "mp", "")
-            change = work.change(name, "", "attached", None, item=item, whole=True)
-            work.changes.append(Change(change.field, work.config[name], None, change.impact))
+            work.changes.append((name, _disappears(work, name, setting, work.config[name])))
         return
     merged = parsed(setting, work.writes.get(name)) or dict(found)
     fallback = work.desired.fallbacks.get(name, {})
     for part in sorted(set(parts) - _KEPT):
         if part in merged and merged.get(part) != fallback.get(part):
-            work.changes.append(work.change(name, part, found.get(part), fallback.get(part)))
+            work.changes.append((name, work.change(name, part, found.get(part), fallback.get(part))))
             if part in fallback:
                 merged[part] = fallback[part]
             else:
@@ -285,7 +285,22 @@ def _drop_parts(work: Work, name: str, parts: Iterable[str], *, kept: bool) -> N
 
 
 def _waiting_deletions(work: Work) -> None:
-    for name, running in work.observed.pending.items():
-        if name not in work.config and name not in work.writes and running is not None and table.find(work.kind, name):
-            change = work.change(name, "", running, None)
-            work.waiting.append(Change(change.field, change.before, None, "restart"))
+    """What is set in the running guest and will not be after its restart."""
+    for name, text in work.observed.pending.items():
+        setting = table.find(work.kind, name)
+        if setting is None or text is None or name in work.writes:
+            continue
+        if not setting.parts and name not in work.config:
+            work.waiting.append(work.change(name, "", text, None))
+        elif _is_slot(setting) and name not in work.config:
+            work.waiting.append(_disappears(work, name, setting, text))
+        else:
+            running, found = parsed(setting, text) or {}, parsed(setting, work.config.get(name)) or {}
+            work.waiting += [work.change(name, part, running[part], None) for part in running if part not in found]
+
+
+def _disappears(work: Work, name: str, setting: Setting, text: str) -> Change:
+    parts = parsed(setting, text) or {}
+    item = parts.get("name" if "device" in setting.marks else "mp", "")
+    change = work.change(name, "", "attached", None, item=item, whole=True)
+    return Change(change.field, text, None, change.impact)

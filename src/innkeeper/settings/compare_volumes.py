@@ -22,8 +22,6 @@ def compare_volumes(work: Work) -> None:
         work.owned |= {f"{slot}={volume.path}"} if volume.path else set()
         if found is not None:
             _existing(work, volume, slot, found)
-            if slot in work.observed.pending and running is None:
-                work.waiting.append(work.change(slot, "", None, "new", item=volume.path, whole=True))
         elif running is not None:
             _restore(work, volume, slot, running)
         else:
@@ -119,21 +117,33 @@ def _fixed(work: Work, volume: Volume, slot: str, found: Mapping[str, str]) -> N
 
 
 def _size(work: Work, volume: Volume, slot: str, found: Mapping[str, str]) -> None:
-    if volume.size is None or "size" not in found:
-        return
-    try:
-        there = canonical.parse_size(found["size"])
-    except ValueError:
+    there = max((_bytes(parts) for parts in (found, _running(work, slot, found))), default=0)
+    if volume.size is None or not there:
         return
     if volume.size > there:
         work.resizes.append((slot, volume.size))
-        work.changes.append(_resize(work, volume, slot, there))
+        work.changes.append(("", _resize(work, volume, slot, there)))
     elif there - volume.size >= EXTENT:
         text = f"{slot} has {format_quantity(there)}, the manifest says {format_quantity(volume.size)}"
         detail = (
             f"volumes never shrink: write size: {format_quantity(there)}, or make a smaller volume and copy by hand"
         )
         work.refused.append(refusal(work, f"{volume.where}.size", "ShrinkRefused", text, detail))
+
+
+def _running(work: Work, slot: str, found: Mapping[str, str]) -> Mapping[str, str]:
+    """The running text of the same volume: growing it does not touch a text that waits for a restart."""
+    setting = table.find(work.kind, slot)
+    running = parsed(setting, work.observed.pending.get(slot)) if setting else None
+    same = setting and running and running.get(setting.key) == found.get(setting.key)
+    return running if running and same else {}
+
+
+def _bytes(parts: Mapping[str, str]) -> int:
+    try:
+        return canonical.parse_size(parts.get("size", "0"))
+    except ValueError:
+        return 0
 
 
 def _resize(work: Work, volume: Volume, slot: str, there: int) -> Change:
@@ -146,7 +156,7 @@ def _restore(work: Work, volume: Volume, slot: str, running: str) -> None:
     setting = table.find(work.kind, slot)
     assert setting is not None
     found = setting.parse(running)
-    work.changes.append(work.change(slot, "", None, running, item=volume.path, whole=True))
+    work.changes.append((slot, work.change(slot, "", None, running, item=volume.path, whole=True)))
     _existing(work, volume, slot, found)
     work.writes.setdefault(slot, running)
 
@@ -164,6 +174,6 @@ def _new(work: Work, volume: Volume, slot: str) -> None:
         return
     work.writes[slot] = request(work.kind, volume, slot, work.desired.storage)
     change = work.change(slot, "", None, "new", item=volume.path, whole=True)
-    work.changes.append(Change(change.field, None, work.writes[slot], change.impact))
+    work.changes.append((slot, Change(change.field, None, work.writes[slot], change.impact)))
     if volume.import_from and volume.size:
         work.resizes.append((slot, volume.size))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,7 +30,7 @@ def to_spec(observed: ObservedGuest, cluster_name: str) -> dict[str, object]:
     spec: dict[str, object] = {"cluster": cluster_name, "vmid": observed.vmid, "node": observed.node}
     if observed.name and not _NAME.fullmatch(observed.name):
         spec["hostname"] = observed.name
-    found, options = express(observed.kind, observed.config)
+    found, options = express(observed.kind, observed.config, observed.marker.settings if observed.marker else ())
     spec |= found
     tags = [tag for tag in canonical.tags(observed.config.get("tags", "")) if tag != TAG]
     extras: dict[str, object] = {"tags": tags, "description": observed.description, "pool": observed.pool}
@@ -44,13 +44,20 @@ def to_spec(observed: ObservedGuest, cluster_name: str) -> dict[str, object]:
     return spec
 
 
-def express(kind: str, config: Mapping[str, str]) -> tuple[dict[str, object], dict[str, object]]:
-    """(fields, options) that say what this configuration says; options only for what no field can say."""
+def express(
+    kind: str, config: Mapping[str, str], ours: Collection[str] = ()
+) -> tuple[dict[str, object], dict[str, object]]:
+    """(fields, options) that say what this configuration says; options only for what no field can say.
+
+    What Proxmox writes by itself is left out, unless `ours` (a marker's settings) names it.
+    """
     spec: dict[str, object] = {}
     options: dict[str, object] = {}
     for name in sorted(config, key=natural):
         setting = table.find(kind, name)
-        if setting is None or name in _OWN or setting.marks & {"internal", "auto", "secret"}:
+        if setting is None or name in _OWN or setting.marks & {"internal", "secret"}:
+            continue
+        if "auto" in setting.marks and name not in ours:
             continue
         text = config[name]
         if not text.strip():

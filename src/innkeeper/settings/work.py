@@ -22,7 +22,8 @@ class Work:
     observed: ObservedGuest
     config: Mapping[str, str]
     before: frozenset[str]
-    changes: list[Change] = field(default_factory=list)
+    changes: list[tuple[str, Change]] = field(default_factory=list)
+    """Each with the setting that is written for it, empty where it is a call of its own."""
     writes: dict[str, str] = field(default_factory=dict)
     delete: list[str] = field(default_factory=list)
     resizes: list[tuple[str, int]] = field(default_factory=list)
@@ -54,29 +55,38 @@ def overlay(
 ) -> None:
     """Lay our sub-keys over what is there; what is equal stays untouched, down to its spelling."""
     merged = dict(found)
-    running = parsed(setting, work.observed.pending.get(name)) or {}
     for part, want in wanted.items():
         if fulfils(work, setting, part, want, found.get(part)):
-            if name in work.observed.pending and not fulfils(work, setting, part, want, running.get(part)):
-                work.waiting.append(work.change(name, part, running.get(part), want or None, item=item))
             continue
         change = work.change(name, part, found.get(part), want or None, item=item)
         how = setting.parts[part].how if part in setting.parts else setting.how
         if how == "replace":
             work.replace.append(change)
-            continue
-        if how == "refused":
+        elif how == "refused":
             text = f"{name}: {part} cannot change from {found.get(part)!r} to {want!r}"
-            work.refused.append(
-                refusal(work, f"options.{name}", "FixedPart", text, f"leave {part} out, or change it by hand")
-            )
-            continue
-        work.changes.append(change)
-        if want:
-            merged[part] = want
+            detail = f"leave {part} out, or change it by hand"
+            work.refused.append(refusal(work, f"options.{name}", "FixedPart", text, detail))
         else:
-            merged.pop(part, None)
-    write(work, name, setting, found, merged)
+            work.changes.append((name, change))
+            merged[part] = want
+    write(work, name, setting, found, {part: value for part, value in merged.items() if value})
+    _waiting(work, name, setting, found, wanted, item)
+
+
+def _waiting(
+    work: Work, name: str, setting: Setting, found: Mapping[str, str], wanted: Mapping[str, str], item: str
+) -> None:
+    """What is right in the configuration, and not yet in the running guest."""
+    if name not in work.observed.pending or not found:
+        return
+    running = parsed(setting, work.observed.pending[name])
+    if running is None and setting.marks & {"device", "volume"}:
+        work.waiting.append(work.change(name, "", None, "new", item=item, whole=True))
+        return
+    for part, want in wanted.items():
+        there = (running or {}).get(part)
+        if fulfils(work, setting, part, want, found.get(part)) and not fulfils(work, setting, part, want, there):
+            work.waiting.append(work.change(name, part, there, want or None, item=item))
 
 
 def write(work: Work, name: str, setting: Setting, found: Mapping[str, str], merged: Mapping[str, str]) -> None:
