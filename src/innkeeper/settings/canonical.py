@@ -32,6 +32,8 @@ def same(form: str, wanted: str, found: str) -> bool:
 
     `pc` and `q35` are fulfilled by any version of theirs: Proxmox pins one for Windows (PVE::QemuServer::Machine).
     """
+    if wanted == found:
+        return True
     if form == "machine" and wanted in ("pc", "q35"):
         prefix = ("pc-q35-",) if wanted == "q35" else ("pc-i440fx-",)
         return found == wanted or found.startswith(prefix)

@@ -11,7 +11,7 @@ from innkeeper.model.plan import Change
 from innkeeper.settings import canonical, fields, made, table
 from innkeeper.settings.compare_volumes import compare_volumes
 from innkeeper.settings.desired import Desired
-from innkeeper.settings.marker import TAG
+from innkeeper.settings.marker import TAG, room
 from innkeeper.settings.table import Setting
 from innkeeper.settings.volumes import is_cd
 from innkeeper.settings.work import Work, fulfils, overlay, parsed, refusal, write
@@ -91,6 +91,9 @@ def compare(
     _waiting_deletions(work)
     owned = tuple(sorted(work.owned))
     tagged = TAG in canonical.tags(work.config.get("tags", ""))
+    marker_changed = not ours or not tagged or frozenset(owned) != before
+    if marker_changed or work.changes:
+        _check_room(work, description, owned, source)
     return Difference(
         changes=_changes(work),
         set=MappingProxyType(work.writes),
@@ -103,8 +106,15 @@ def compare(
         pool=pool,
         tags=tags,
         description=description,
-        marker_changed=not ours or not tagged or frozenset(owned) != before,
+        marker_changed=marker_changed,
     )
+
+
+def _check_room(work: Work, description: str | None, owned: Iterable[str], source: str) -> None:
+    left = room(work.observed.description if description is None else description, owned, source)
+    if left < 0:
+        text = f"the notes are {-left} characters too long: Innkeeper's marker needs room in them, too"
+        work.refused.append(refusal(work, "description", "DescriptionTooLong", text, "shorten them"))
 
 
 def _changes(work: Work) -> tuple[Change, ...]:

@@ -1,6 +1,7 @@
 """Disks and mounts: paired by slot, path or marker; grown, detached, never shrunk, moved or replaced."""
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 
 from innkeeper.model.plan import Change
 from innkeeper.model.units import format_quantity
@@ -49,10 +50,10 @@ def _pair(work: Work) -> Iterator[tuple[Volume, str]]:
 
 def _by_path(work: Work, path: str, taken: set[str]) -> str | None:
     """The mount that has this path, or had it until its removal, which still waits for a restart."""
-    texts = {**{slot: text for slot, text in work.observed.pending.items() if text is not None}, **work.config}
-    for slot in table.slots("Container", "mp"):
-        text = texts.get(slot)
-        if text is not None and slot not in taken and f"mp={path}" in text.split(","):
+    wanted = f"mp={path}"
+    removed = ((slot, text) for slot, text in work.observed.pending.items() if slot not in work.config)
+    for slot, text in chain(work.config.items(), removed):
+        if text and slot.startswith("mp") and slot not in taken and wanted in text.split(","):
             return slot
     return None
 

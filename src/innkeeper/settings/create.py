@@ -10,21 +10,39 @@ from innkeeper.settings import canonical, table
 from innkeeper.settings.compare import Difference
 from innkeeper.settings.desired import Desired, problem
 from innkeeper.settings.made import NAME
-from innkeeper.settings.marker import TAG, write_marker
+from innkeeper.settings.marker import NOTES_LIMIT, TAG, room, write_marker
 from innkeeper.settings.volumes import ROOT_DISK, Volume, gib, missing, request
 
 Params = tuple[tuple[str, str], ...]
 
 
 def create_problems(guest: Guest, desired: Desired) -> tuple[Diagnostic, ...]:
-    """What a guest that does not exist yet lacks: storages and sizes of its volumes."""
-    return tuple(
+    """Why a guest that does not exist yet cannot be made: volumes without a storage or size, a boot order that names
+    what is not there, notes that leave no room for the marker."""
+    if isinstance(guest.spec, VirtualMachineSpec) and guest.spec.clone:
+        return tuple(_too_long(guest, desired))
+    lacking = (
         problem(guest, volume.where, *trouble)
         for volume in desired.volumes
         if not (volume.cloud_init and not volume.storage)
-        if not _from_template(guest, volume)
         if (trouble := missing(volume, desired.storage))
     )
+    return (*lacking, *_boot_order(guest, desired), *_too_long(guest, desired))
+
+
+def _boot_order(guest: Guest, desired: Desired) -> Iterator[Diagnostic]:
+    there = {*desired.parts, *(slot for _, slot in _slots(guest, desired))}
+    for device in canonical.items(desired.parts.get("boot", {}).get("order", "")):
+        if device not in there:
+            detail = f"declare it, or name one of {', '.join(sorted(there - {'boot'})) or 'the disks'}"
+            yield problem(guest, "bootOrder", "NoSuchDevice", f"bootOrder names {device}, which does not exist", detail)
+
+
+def _too_long(guest: Guest, desired: Desired) -> Iterator[Diagnostic]:
+    left = room(desired.description or "", owned_at_create(guest, desired))
+    if left < 0:
+        text = f"description is {-left} characters too long: Innkeeper's marker needs room in the notes, too"
+        yield problem(guest, "description", "DescriptionTooLong", text, f"Proxmox keeps {NOTES_LIMIT} characters")
 
 
 def owned_at_create(guest: Guest, desired: Desired) -> tuple[str, ...]:
@@ -133,11 +151,6 @@ def resize_params(slot: str, size: int) -> Params:
 
 def _tags(desired: Desired) -> tuple[str, ...]:
     return canonical.tags(" ".join((*(desired.tags or ()), TAG)))
-
-
-def _from_template(guest: Guest, volume: Volume) -> bool:
-    """Whether a clone brings this disk along: what it lacks is seen once the clone is there."""
-    return isinstance(guest.spec, VirtualMachineSpec) and guest.spec.clone is not None
 
 
 def _slots(guest: Guest, desired: Desired) -> Iterator[tuple[Volume, str]]:

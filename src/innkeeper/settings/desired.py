@@ -7,7 +7,7 @@ from types import MappingProxyType
 from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.guests import ContainerNic, ContainerSpec, Disk, Mount, VirtualMachineNic, VirtualMachineSpec
 from innkeeper.model.objects import ClusterDefaults, Guest
-from innkeeper.settings import canonical, options, table
+from innkeeper.settings import canonical, options, propstring, table
 from innkeeper.settings.fields import encoded, named
 from innkeeper.settings.volumes import FIXED_SIZE, Volume
 
@@ -53,7 +53,7 @@ def compile_guest(
     """
     spec = guest.spec
     problems: list[Diagnostic] = []
-    scalars, parts = _plain_fields(guest)
+    scalars, parts = _plain_fields(guest, problems)
     nics, fallbacks, names = _nics(guest, defaults, problems)
     volumes = tuple(_volumes(guest, problems))
     parts |= nics
@@ -84,10 +84,16 @@ def problem(guest: Guest, path: str, code: str, summary: str, detail: str = "") 
     return Diagnostic("error", code, f"{guest.ref}: {summary}", detail, place)
 
 
-def _plain_fields(guest: Guest) -> tuple[dict[str, str], dict[str, Parts]]:
+def _plain_fields(guest: Guest, problems: list[Diagnostic]) -> tuple[dict[str, str], dict[str, Parts]]:
     scalars: dict[str, str] = {}
     parts: dict[str, dict[str, str]] = {}
     for row, text in encoded(guest.ref.kind, "", guest.spec):
+        setting = table.find(guest.ref.kind, row.setting)
+        known = setting.parts[row.part] if setting and row.part else setting
+        unit = "Mi" if row.unit == "MiB" else ""
+        limited = known is not None and (known.minimum is not None or known.choices)
+        troubles = options.value_troubles(known, text, unit) if known and limited and text else ()
+        problems += [problem(guest, row.path, "OutOfRange", f"{row.path}: {trouble}") for trouble in troubles]
         if row.part:
             parts.setdefault(row.setting, {})[row.part] = text
         else:
@@ -212,16 +218,12 @@ def _options(
 
 def _smuggling(guest: Guest, desired: Desired) -> Iterator[Diagnostic]:
     """Values that would become more than one value in a property string; the model lets none of them through."""
-    kind = guest.ref.kind
-    for name, parts in desired.parts.items():
-        setting = table.find(kind, name)
-        try:
-            if setting:
-                setting.render(
-                    {"model": "virtio", **desired.fallbacks.get(name, {}), **{k: v for k, v in parts.items() if v}}
+    for name, parts in (*desired.parts.items(), *((volume.where, volume.parts) for volume in desired.volumes)):
+        for part, value in parts.items():
+            if value and not propstring.safe(value):
+                yield problem(
+                    guest, "", "UnsafeValue", f"{name}: {part}: {value!r} holds a comma or a control character"
                 )
-        except ValueError as error:
-            yield problem(guest, "", "UnsafeValue", f"{name}: {error}")
 
 
 def _disk_warnings(guest: Guest, volumes: tuple[Volume, ...]) -> tuple[Diagnostic, ...]:

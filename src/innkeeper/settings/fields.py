@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from innkeeper.model.plan import Json
@@ -161,6 +161,7 @@ _MACHINE = (
 
 
 @cache
+@cache
 def fields(kind: str, group: str = "") -> tuple[Field, ...]:
     """The fields of a kind that are settings: those outside lists, or those of one list's items."""
     return tuple(row for row in (_CONTAINER if kind == "Container" else _MACHINE) if row.group == group)
@@ -171,6 +172,7 @@ def _by_setting(kind: str) -> Mapping[tuple[str, str], Field]:
     return {(row.setting, row.part): row for row in (_CONTAINER if kind == "Container" else _MACHINE)}
 
 
+@lru_cache(4096)
 def field_of(kind: str, name: str, part: str = "") -> Field | None:
     """The field that sets this setting or sub-key (`net0`, `bridge`)."""
     rows = _by_setting(kind)
@@ -180,6 +182,7 @@ def field_of(kind: str, name: str, part: str = "") -> Field | None:
     return rows.get((name, part)) or rows.get((base, part))
 
 
+@lru_cache(4096)
 def group_of(kind: str, name: str) -> str:
     """The list whose item this slot is: `network`, `mounts`, `disks`, `rootDisk`; empty for any other setting."""
     if name == "rootfs":
@@ -230,9 +233,14 @@ def _attributes(path: str) -> tuple[str, ...]:
     return tuple(map(snake, path.split(".")))
 
 
+@cache
+def _steps(path: str) -> tuple[str, ...]:
+    return tuple(snake(name) for name in path.split("."))
+
+
 def named(value: Any, path: str) -> Any:
     """What the author named at `path` (`cpu.cores`) of a spec or one of its items; None when it is left out."""
-    for attribute in _attributes(path):
+    for attribute in _steps(path):
         if value is None or attribute not in value.model_fields_set:
             return None
         value = getattr(value, attribute)
@@ -241,10 +249,15 @@ def named(value: Any, path: str) -> Any:
 
 def encoded(kind: str, group: str, value: Any) -> Iterator[tuple[Field, str]]:
     """Every named field of a spec (`group` empty) or of one item, with the text that Proxmox takes."""
-    for row in fields(kind, group):
-        found = named(value, row.leaf)
+    for row, leaf in _leaves(kind, group):
+        found = named(value, leaf)
         if found is not None:
             yield row, row.encode(found)
+
+
+@cache
+def _leaves(kind: str, group: str) -> tuple[tuple[Field, str], ...]:
+    return tuple((row, row.leaf) for row in fields(kind, group))
 
 
 def form(setting: Setting, part: str) -> str:

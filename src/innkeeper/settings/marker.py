@@ -32,6 +32,23 @@ def write_marker(visible: str, marker: Marker) -> str:
 
     `read_marker(write_marker(text, marker))` gives back both. ValueError when the result exceeds NOTES_LIMIT.
     """
+    notes = _join(visible, marker)
+    if len(notes) > NOTES_LIMIT:
+        raise ValueError(
+            f"the description is too long: with Innkeeper's marker it has {len(notes)} characters, "
+            f"Proxmox keeps {NOTES_LIMIT}"
+        )
+    return notes
+
+
+def room(visible: str, settings: Iterable[str], source: str = "x" * 120) -> int:
+    """How many characters of notes are left beside a marker with these settings; negative: the text is too long."""
+    made = (("template", "x" * 120), ("sshKeys", "x" * 16), ("applied", "x" * 64), ("vmid", "x" * 9))
+    marker = Marker(source, "VirtualMachine", "x" * 63, "x" * 40, tuple(settings), made, "x" * 64)
+    return NOTES_LIMIT - len(_join(visible, marker))
+
+
+def _join(visible: str, marker: Marker) -> str:
     body = {
         "source": marker.source,
         "kind": marker.kind,
@@ -44,13 +61,7 @@ def write_marker(visible: str, marker: Marker) -> str:
     compact = json.dumps({name: value for name, value in body.items() if value}, separators=(",", ":"))
     # neither the comment's end nor anything else that a page could take for markup
     compact = compact.replace("<", "\\u003c").replace(">", "\\u003e")
-    notes = f"{canonical.notes(visible)}\n\n<!-- innkeeper {compact} -->".strip()
-    if len(notes) > NOTES_LIMIT:
-        raise ValueError(
-            f"the description is too long: with Innkeeper's marker it has {len(notes)} characters, "
-            f"Proxmox keeps {NOTES_LIMIT}"
-        )
-    return notes
+    return f"{canonical.notes(visible)}\n\n<!-- innkeeper {compact} -->".strip()
 
 
 def _parse(text: str) -> Marker | None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 from innkeeper.settings import canonical, fields, table
 from innkeeper.settings.importing import express
@@ -43,6 +44,7 @@ def text_of(value: str | int | float | bool) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value).strip()
 
 
+@lru_cache(4096)
 def check(kind: str, name: str, text: str, version: tuple[int, int]) -> Problem | None:
     """What is wrong with this option on a Proxmox of that version; None: it can be used."""
     if name in _OWN:
@@ -96,7 +98,7 @@ def _troubles(setting: Setting, text: str, version: tuple[int, int]) -> Iterator
     elif setting.parts:
         yield from _part_troubles(setting, text, version)
     else:
-        yield from _value_troubles(setting, text)
+        yield from value_troubles(setting, text)
 
 
 def _part_troubles(setting: Setting, text: str, version: tuple[int, int]) -> Iterator[str]:
@@ -113,10 +115,11 @@ def _part_troubles(setting: Setting, text: str, version: tuple[int, int]) -> Ite
         elif not part.exists_in(version):
             yield f"part {name!r} exists {_when(part)}, not in {version[0]}.{version[1]}"
         else:
-            yield from (f"{name}: {trouble}" for trouble in _value_troubles(part, value))
+            yield from (f"{name}: {trouble}" for trouble in value_troubles(part, value))
 
 
-def _value_troubles(setting: Setting, text: str) -> Iterator[str]:
+def value_troubles(setting: Setting, text: str, unit: str = "") -> Iterator[str]:
+    """What is wrong with a single value: not one of the choices, no number, out of range. `unit` is for numbers."""
     value = canonical.canonical(setting.form, text)
     if setting.choices and value not in setting.choices:
         close = get_close_matches(value, setting.choices, 1)
@@ -128,12 +131,12 @@ def _value_troubles(setting: Setting, text: str) -> Iterator[str]:
         if not _NUMBER.fullmatch(text) or (setting.form != "number" and not value.isdigit()):
             yield f"{text!r} is not {'a number' if setting.form == 'number' else 'a whole number'}"
         elif not (setting.minimum or 0) <= float(text) <= (setting.maximum or float("inf")):
-            yield f"{text} is out of range: {_range(setting)}"
+            yield f"{text}{unit} is out of range: {_range(setting, unit)}"
 
 
-def _range(setting: Setting) -> str:
-    low = f"{setting.minimum or 0:g}"
-    return f"{low} to {setting.maximum:g}" if setting.maximum is not None else f"{low} or more"
+def _range(setting: Setting, unit: str) -> str:
+    low = f"{setting.minimum or 0:g}{unit}"
+    return f"{low} to {setting.maximum:g}{unit}" if setting.maximum is not None else f"{low} or more"
 
 
 def _when(setting: Setting) -> str:

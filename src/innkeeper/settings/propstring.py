@@ -32,9 +32,14 @@ def render(parts: Mapping[str, str], key: str = "") -> str:
     return ",".join([*first, *(f"{name}={parts[name]}" for name in sorted(parts) if name != key)])
 
 
+def safe(value: str) -> bool:
+    """Whether `value` stays one value in a property string."""
+    return bool(value) and not _FORBIDDEN.search(value) and value == value.strip()
+
+
 def check(name: str, value: str) -> None:
     """ValueError unless `value` can stand in a property string without becoming more than one value."""
-    if not value or _FORBIDDEN.search(value) or value != value.strip():
+    if not safe(value):
         raise ValueError(
-            f"{name}: {value!r} cannot stand in a Proxmox property string (no comma, no line end, no blank around)"
+            f"{name}: {value!r} cannot stand in a property string (a comma, a line end, a blank around it)"
         )

@@ -11,7 +11,7 @@ out; they change as their setting does where they say nothing.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -85,6 +85,7 @@ class Setting:
         return propstring.render(parts, self.key)
 
 
+@lru_cache(4096)
 def find(kind: str, name: str) -> Setting | None:
     """The setting that `name` (`cores`, `net0`) is; None when Proxmox has none of that name."""
     table = settings(kind)
@@ -95,6 +96,7 @@ def find(kind: str, name: str) -> Setting | None:
     return base if match and base and int(match[2]) < base.count else None
 
 
+@cache
 def slots(kind: str, base: str) -> tuple[str, ...]:
     """`net` → net0 … net31."""
     return tuple(f"{base}{number}" for number in range(settings(kind)[f"{base}[n]"].count))
