@@ -31,8 +31,8 @@ from pvesim.cluster.state import Guest as Simulated
 from tests.innkeeper.engine.lab import Lab, brief, running
 from tests.innkeeper.planner.worlds import SOURCE, container, machine
 
-DISK = {"rootDisk": {"storage": "nas", "size": "1Gi"}}
-NIC = {"network": [{"bridge": "vmbr0", "ip": "dhcp"}]}
+DISK: dict[str, Any] = {"rootDisk": {"storage": "nas", "size": "1Gi"}}
+NIC: dict[str, Any] = {"network": [{"bridge": "vmbr0", "ip": "dhcp"}]}
 
 
 class Crash(BaseException):
@@ -207,7 +207,12 @@ VARIANTS: tuple[dict[str, Any], ...] = (
     {"description": "Some text", "pool": "apps", "restart": "whenNeeded", "running": True, "startOnBoot": True, **NIC},
     {"mounts": [{"path": "/data", "storage": "nas", "size": "1Gi"}], "options": {"console": 1}, **NIC},
 )
-UNMANAGED = {"timezone": "Europe/Berlin", "cmode": "shell"}
+MACHINES = ("eve",)
+MACHINE_DISK: dict[str, Any] = {"disks": [{"slot": "scsi0", "storage": "nas", "size": "1Gi"}]}
+UNMANAGED = {
+    "lxc": {"timezone": "Europe/Berlin", "cmode": "shell"},
+    "qemu": {"tablet": "0", "vga": "std"},
+}
 
 
 class Anything(RuleBasedStateMachine):
@@ -246,8 +251,12 @@ class Anything(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), variant=st.sampled_from(VARIANTS), vmid=st.sampled_from([None, None, 1003, 500]))
     def declare(self, name: str, variant: dict[str, Any], vmid: int | None) -> None:
         taken = {guest.spec.vmid for other, guest in self.wanted.items() if other != name}
-        extra = {} if vmid is None or vmid in taken else {"vmid": vmid}
-        self.wanted[name] = container(name, **DISK, **variant, **extra)
+        extra: dict[str, Any] = {} if vmid is None or vmid in taken else {"vmid": vmid}
+        make, disk = (machine, MACHINE_DISK) if name in MACHINES else (container, DISK)
+        if name in MACHINES:
+            variant = {key: value for key, value in variant.items() if key not in ("mounts", "network", "options")}
+            variant["network"] = [{"bridge": "vmbr0"}]
+        self.wanted[name] = make(name, **disk, **variant, **extra)
 
     @rule(name=st.sampled_from(NAMES))
     def undeclare(self, name: str) -> None:
@@ -269,7 +278,7 @@ class Anything(RuleBasedStateMachine):
         if self.foreign.pop(vmid, None) is not None:
             del self.lab.guests[vmid]
 
-    @rule(name=st.sampled_from(NAMES), key=st.sampled_from(["memory", "hostname", "tags", "both", "net0", "onboot"]))
+    @rule(name=st.sampled_from(NAMES), key=st.sampled_from(["memory", "name", "tags", "both", "net0", "onboot"]))
     def somebody_changes_ours(self, name: str, key: str) -> None:
         for guest in self._ours(name):
             config = guest.config
@@ -277,10 +286,12 @@ class Anything(RuleBasedStateMachine):
                 config["net0"] = config["net0"].replace("vmbr0", "vmbr1")
             elif key in ("tags", "both"):
                 config.pop("tags", None)
-                config.update({"hostname": "renamed"} if key == "both" else {})
+                config.update({_name_key(guest): "renamed"} if key == "both" else {})
+            elif key == "name":
+                config[_name_key(guest)] = "renamed"
             elif key != "net0":
-                config[key] = {"memory": "1024", "hostname": "renamed", "onboot": "1"}[key]
-            config.update(UNMANAGED)
+                config[key] = {"memory": "1024", "onboot": "1"}[key]
+            config.update(UNMANAGED[guest.kind])
 
     @rule(name=st.sampled_from(NAMES))
     def somebody_stops_or_starts_ours(self, name: str) -> None:
@@ -394,8 +405,9 @@ class Anything(RuleBasedStateMachine):
             return
         for vmid, guest in self.lab.guests.items():
             parts = dict(part.partition("=")[::2] for part in guest.config.get("net0", "").split(","))
-            if "hwaddr" in parts:
-                assert self.macs.setdefault(vmid, parts["hwaddr"]) == parts["hwaddr"]
+            mac = parts.get("hwaddr") or parts.get("virtio")
+            if mac:
+                assert self.macs.setdefault(vmid, mac) == mac
 
     # Helpers.
 
@@ -435,7 +447,11 @@ class Anything(RuleBasedStateMachine):
 
 
 def _unmanaged(guest: Simulated) -> dict[str, str]:
-    return {key: value for key, value in guest.config.items() if key in UNMANAGED}
+    return {key: value for key, value in guest.config.items() if key in UNMANAGED[guest.kind]}
+
+
+def _name_key(guest: Simulated) -> str:
+    return "hostname" if guest.kind == "lxc" else "name"
 
 
 Anything.TestCase.settings = settings(
@@ -449,5 +465,5 @@ Anything.TestCase.settings = settings(
 
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-class TestAnything(Anything.TestCase):  # type: ignore[name-defined,misc]
+class TestAnything(Anything.TestCase):  # type: ignore[misc,valid-type]
     """The state machine."""

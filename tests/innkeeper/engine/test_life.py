@@ -1,12 +1,14 @@
 """The whole life of guests against the API: made, changed, healed, adopted, replaced, pruned."""
 
+from typing import Any
+
 import pytest
 
 from innkeeper.engine.errors import Conflict
 from tests.innkeeper.engine.lab import Lab, brief
 from tests.innkeeper.planner.worlds import container, machine
 
-WEB = {
+WEB: dict[str, Any] = {
     "memory": "512Mi",
     "cpu": {"cores": 2},
     "rootDisk": {"storage": "btr", "size": "8Gi"},

@@ -15,7 +15,11 @@ def text(value: Any) -> str:
 
 
 async def test_plan_result_and_status(lab: Lab, snapshot: SnapshotAssertion) -> None:
-    vm = {"memory": "1Gi", "disks": [{"slot": "scsi0", "storage": "nas", "size": "8Gi"}], "running": True}
+    vm: dict[str, Any] = {
+        "memory": "1Gi",
+        "disks": [{"slot": "scsi0", "storage": "nas", "size": "8Gi"}],
+        "running": True,
+    }
     before = (
         container("web", **WEB),
         container("old", **WEB),

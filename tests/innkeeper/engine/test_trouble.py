@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from innkeeper.engine.ports import Event
+from innkeeper.engine.ports import Event, Hypervisor
 from innkeeper.engine.reconcile import carry_out, prepare
 from innkeeper.engine.result import Result
 from innkeeper.model.objects import Declared, Guest
@@ -70,7 +70,11 @@ async def test_somebody_elses_change_meanwhile_survives(lab: Lab) -> None:
 
 
 async def test_what_becomes_graver_meanwhile_is_not_done(lab: Lab) -> None:
-    vm = {"memory": "1Gi", "disks": [{"slot": "scsi0", "storage": "nas", "size": "1Gi"}], "running": True}
+    vm: dict[str, Any] = {
+        "memory": "1Gi",
+        "disks": [{"slot": "scsi0", "storage": "nas", "size": "1Gi"}],
+        "running": True,
+    }
     await lab.apply(machine("vm", cpu={"cores": 2}, **vm))
 
     def meddle() -> None:
@@ -112,7 +116,11 @@ async def test_a_guest_that_is_being_created_may_be_ours(lab: Lab) -> None:
 
 
 async def test_a_restart_that_is_not_allowed_is_pending(lab: Lab) -> None:
-    vm = {"memory": "1Gi", "disks": [{"slot": "scsi0", "storage": "nas", "size": "1Gi"}], "running": True}
+    vm: dict[str, Any] = {
+        "memory": "1Gi",
+        "disks": [{"slot": "scsi0", "storage": "nas", "size": "1Gi"}],
+        "running": True,
+    }
     await lab.apply(machine("vm", cpu={"cores": 1}, **vm))
     changed = machine("vm", cpu={"cores": 2}, **vm)
     result = await lab.apply(changed)
@@ -154,7 +162,7 @@ async def test_a_guest_that_moved_stays_where_it_is(lab: Lab) -> None:
 
 
 async def test_a_guest_that_moves_between_plan_and_call_is_found(lab: Lab) -> None:
-    web = {"rootDisk": {"storage": "nas", "size": "1Gi"}}
+    web: dict[str, Any] = {"rootDisk": {"storage": "nas", "size": "1Gi"}}
     await lab.apply(container("web", **WEB | web))
 
     def meddle() -> None:
@@ -190,12 +198,13 @@ async def test_a_cluster_that_is_down_leaves_the_others_alone(lab: Lab) -> None:
     declared = Declared(
         (lab.cluster, down), (), (container("a", cluster="lab", **WEB), container("b", cluster="down", **WEB))
     )
-    hypervisors = {"lab": lab.proxmox(), "down": Unreachable("no route to host")}
+    up = lab.proxmox()
+    hypervisors: dict[str, Hypervisor | Unreachable] = {"lab": up, "down": Unreachable("no route to host")}
     try:
         prepared = await prepare(declared, hypervisors, Policy("home"))
         result = await carry_out(prepared, hypervisors)
     finally:
-        await hypervisors["lab"].close()  # type: ignore[union-attr]
+        await up.close()
     assert brief(result) == ["create Container/a 1000 done"]
     assert [finding.code for finding in prepared.plan.diagnostics] == ["ClusterUnreachable"]
     assert [status.sync for status in prepared.statuses] == ["OutOfSync", "Unknown"]

@@ -34,31 +34,29 @@ def observed(draw: st.DrawFn, vmid: int) -> ObservedGuest:
             draw(st.sampled_from([kind, kind, "Container"])),
             draw(st.sampled_from(["home", "home", "other"])),
         )
-    config: dict[str, str] | None = {"memory": "512", "net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01"}
+    config = {"memory": "512", "net0": "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01"}
     if kind == "VirtualMachine":
         config = {"memory": "512", "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0"}
-    if draw(st.booleans()):
-        config |= {"protection": "1"}
-    if draw(st.integers(0, 5)) == 0:
-        config, owner = None, None
+    config |= {"protection": "1"} if draw(st.booleans()) else {}
+    known = draw(st.integers(0, 5)) > 0
     tags = draw(st.sampled_from([(), ("innkeeper",), ("Protected", "innkeeper")]))
     return seen(
         vmid,
         name,
-        owner,
+        owner if known else None,
         kind=kind,
-        config=config,
+        config=config if known else None,
         tags=tags,
         node=draw(st.sampled_from(["pve1", "pve2"])),
         power=draw(st.sampled_from(POWER)),
         lock=draw(st.sampled_from([None, None, None, "create", "backup"])),
         template=draw(st.integers(0, 7)) == 0,
-        unreadable="" if config else draw(st.sampled_from(["", "no right"])),
+        unreadable="" if known else draw(st.sampled_from(["", "no right"])),
     )
 
 
 @st.composite
-def guests(draw: st.DrawFn) -> tuple[Guest, ...]:
+def manifests(draw: st.DrawFn) -> tuple[Guest, ...]:
     vmids = draw(st.permutations([*VMIDS, None, None, None, None]))
     found: list[Guest] = []
     for at, name in enumerate(draw(st.lists(st.sampled_from(NAMES), unique=True))):
@@ -71,12 +69,13 @@ def guests(draw: st.DrawFn) -> tuple[Guest, ...]:
         body = {key: value for key, value in body.items() if value is not None}
         if vmids[at] is not None:
             body["vmid"] = vmids[at]
-        if found and draw(st.booleans()):
+        needs, is_container, adopt = draw(st.tuples(st.booleans(), st.booleans(), st.booleans()))
+        if found and needs:
             body["needs"] = [str(found[-1].ref)]
-        if draw(st.booleans()):
-            found.append(container(name, draw(st.booleans()), unprivileged=True, **body))
+        if is_container:
+            found.append(container(name, adopt, unprivileged=True, **body))
         else:
-            found.append(machine(name, draw(st.booleans()), **body))
+            found.append(machine(name, adopt, **body))
     return tuple(found)
 
 
@@ -101,7 +100,7 @@ policies = st.builds(
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(guests=guests(), world=worlds(), policy=policies)
+@given(guests=manifests(), world=worlds(), policy=policies)
 def test_no_plan_breaks_a_rule(guests: tuple[Guest, ...], world: ClusterView, policy: Policy) -> None:
     found = plan(declared(*guests), {"lab": world}, policy)
     assert check(found, declared(*guests), {"lab": world}, policy) == ()
