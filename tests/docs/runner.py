@@ -1,0 +1,170 @@
+"""Runs what a page tells its reader to type, in the order of the page, and compares what it shows.
+
+Only blocks marked `console run` are run. `$ ` begins a command, `> ` continues it, all else is its output: `…` stands
+for any text within a line, and alone on a line for any number of lines. No output shown: none is compared. `exit=1` on
+the block is the status of its last command, else all end with 0. A block `yaml file=PATH` is saved there first.
+
+Two things differ from what a reader does: the ports of `pvesim` are free ones (shown ports are translated both ways),
+and a shown answer to a question is piped in.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.docs.pages import ROOT, Block, blocks
+
+_FIRST_PORT = 8006
+_ANSWER = re.compile(r"^Apply this plan\? \[y/N\] (\S+)$", re.MULTILINE)
+_SECONDS = 60
+
+
+@dataclass
+class Reader:
+    """Somebody with a shell in a fresh directory that holds the repository's examples."""
+
+    home: Path
+    where: Path = field(init=False)
+    environment: dict[str, str] = field(init=False)
+    ports: dict[str, str] = field(default_factory=dict)
+    simulator: subprocess.Popen[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.where = self.home / "innkeeper"
+        shutil.copytree(ROOT / "examples", self.where / "examples")
+        kept = {name: value for name, value in os.environ.items() if name in ("LANG", "VIRTUAL_ENV")}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        git = {f"GIT_{who}_{what}": "reader" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        self.environment = kept | git | {"PATH": path, "HOME": str(self.home), "COLUMNS": "100", "NO_COLOR": "1"}
+
+    def follow(self, page: Path) -> None:
+        try:
+            for block in blocks(page):
+                if block.language == "yaml" and (name := block.value("file")):
+                    file = self.where / name
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_text(self._real(block.text), encoding="utf-8")
+                elif block.language == "console" and "run" in block.words:
+                    self._block(block)
+        finally:
+            self._stop()
+
+    def _block(self, block: Block) -> None:
+        commands = _commands(block.text)
+        for number, (command, shown) in enumerate(commands):
+            last = number == len(commands) - 1
+            expected = int(block.value("exit") or 0) if last else 0
+            self._command(block, command, shown, expected)
+
+    def _command(self, block: Block, command: str, shown: str, expected: int) -> None:
+        if re.match(r"pvesim .*&$", command):
+            said, status = self._start(command), expected
+        elif re.match(r"kill %\d+$", command):
+            self._stop()
+            said, status = "", expected
+        else:
+            said, status = self._shell(self._real(command), shown)
+        said = self._shown(said)
+        assert status == expected, f"{block}: `{command}` ended with {status}, not {expected}:\n{said}"
+        if shown.strip():
+            assert matches(shown, said), f"{block}: `{command}` said:\n{said}\n--- the page shows:\n{shown}"
+
+    def _shell(self, command: str, shown: str) -> tuple[str, int]:
+        answer = _ANSWER.search(shown)
+        after = self.home / "after"
+        keep = f"pwd > {shlex.quote(str(after))}\nenv -0 >> {shlex.quote(str(after))}"
+        script = f"{command}\nstatus=$?\n{keep}\nexit $status"
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.where,
+            env=self.environment,
+            input=f"{answer[1]}\n" if answer else "",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+        place, _, variables = after.read_text(encoding="utf-8").partition("\n")
+        self.where = Path(place)
+        pairs = (entry.partition("=") for entry in variables.split("\0") if entry)
+        self.environment = {name: value for name, _, value in pairs if name not in ("_", "SHLVL", "PWD", "OLDPWD")}
+        return done.stdout, done.returncode
+
+    def _start(self, command: str) -> str:
+        self._stop()
+        words = shlex.split(command.rstrip("& "))
+        words = ["0" if before == "--port" else word for before, word in zip(["", *words], words, strict=False)]
+        self.simulator = subprocess.Popen(
+            [sys.executable, "-m", *words, "--exit-on-eof"],
+            cwd=self.where,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.simulator.stdout is not None
+        line = self.simulator.stdout.readline()
+        assert line, f"`{command}` did not start"
+        urls = json.loads(line)["nodes"].values()
+        self._translate({str(_FIRST_PORT + index): url.rpartition(":")[2] for index, url in enumerate(urls)})
+        return line
+
+    def _translate(self, ports: dict[str, str]) -> None:
+        """Point files that were written before at the new ports."""
+        for file in self.home.rglob("*.yaml"):
+            text = file.read_text(encoding="utf-8")
+            plain = self._shown(text)
+            changed = _replace(plain, ports)
+            if changed != text:
+                file.write_text(changed, encoding="utf-8")
+        self.ports = ports
+
+    def _real(self, text: str) -> str:
+        return _replace(text, self.ports)
+
+    def _shown(self, text: str) -> str:
+        return _replace(text, {real: shown for shown, real in self.ports.items()})
+
+    def _stop(self) -> None:
+        if self.simulator is not None:
+            self.simulator.terminate()
+            self.simulator.wait(10)
+            for pipe in (self.simulator.stdin, self.simulator.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self.simulator = None
+
+
+def _replace(text: str, ports: dict[str, str]) -> str:
+    return re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda found: ports.get(found[0], found[0]), text)
+
+
+def _commands(text: str) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], ""))
+        elif line.startswith("> ") and found and not found[-1][1]:
+            found[-1] = (f"{found[-1][0]}\n{line[2:]}", "")
+        elif found:
+            found[-1] = (found[-1][0], f"{found[-1][1]}{line}\n")
+    return found
+
+
+def matches(shown: str, said: str) -> bool:
+    """Whether output is what the page shows."""
+    pattern = ""
+    for line in shown.strip("\n").splitlines():
+        if line.strip() == "…":
+            pattern += r"(?:.*\n)*?"
+        else:
+            pattern += ".*".join(map(re.escape, line.rstrip().split("…"))) + r"\n"
+    text = "\n".join(line.rstrip() for line in said.strip("\n").splitlines()) + "\n"
+    return re.fullmatch(pattern, text) is not None
