@@ -53,7 +53,7 @@ def _site(
     patience: float,
 ) -> Site:
     guests = guests_of(declared, name)
-    room = room_of(guests, view, policy, name)
+    room = room_of(guests, view)
     for step in plan.steps:
         if step.cluster == name:
             room.taken.add(step.vmid)

@@ -31,7 +31,7 @@ def examine(declared: Declared, views: Views, policy: Policy) -> tuple[Decision,
         if isinstance(view, Unreachable):
             decisions += [Decision(guest, cluster.name, None) for guest in chosen]
             continue
-        ground = Ground(cluster, view, policy, room_of(guests, view, policy, cluster.name))
+        ground = Ground(cluster, view, policy, room_of(guests, view))
         outcomes = pair(guests, view, policy.source, policy.take_over)
         decisions += [decide(guest, outcomes[guest.ref], ground) for guest in chosen]
     return tuple(decisions)
@@ -59,11 +59,9 @@ def guests_of(declared: Declared, cluster: str) -> list[Guest]:
     return [guest for guest in declared.guests if (guest.spec.cluster or only) == cluster]
 
 
-def room_of(guests: Iterable[Guest], view: ClusterView, policy: Policy, cluster: str) -> Room:
-    taken = set(view.guests)
-    taken.update(guest.spec.vmid for guest in guests if guest.spec.vmid is not None)
-    taken.update(vmid for name, vmid in policy.avoid if name == cluster)
-    return Room(taken)
+def room_of(guests: Iterable[Guest], view: ClusterView) -> Room:
+    """The room on a cluster where nothing is placed yet: vmids that are seen or declared are taken."""
+    return Room({*view.guests, *(guest.spec.vmid for guest in guests if guest.spec.vmid is not None)})
 
 
 def assemble(decisions: Sequence[Decision], declared: Declared, views: Views, policy: Policy) -> Plan:

@@ -23,7 +23,8 @@ def check(plan: Plan, declared: Declared, views: Views, policy: Policy) -> tuple
 def _all(plan: Plan, declared: Declared, views: Views, policy: Policy) -> Iterator[str]:
     yield from _unique(plan.steps)
     yield from _order(plan.steps)
-    guests = {guest.ref: guest for guest in declared.guests}
+    only = declared.clusters[0].name if len(declared.clusters) == 1 else None
+    homes = {(guest.spec.cluster or only, guest.ref) for guest in declared.guests}
     for step in plan.steps:
         if step.refused or step.action == "noop":
             if step.operations:
@@ -37,7 +38,7 @@ def _all(plan: Plan, declared: Declared, views: Views, policy: Policy) -> Iterat
             yield f"{step.ref}: {step.action} without an operation"
         yield from _step(step, view, policy)
         if step.action == "delete":
-            yield from _prune(step, view, policy, step.ref in guests)
+            yield from _prune(step, view, policy, (step.cluster, step.ref) in homes)
     deletes = [step for step in plan.steps if step.action == "delete" and not step.refused]
     if len(deletes) > policy.max_deletes:
         yield f"{len(deletes)} deletes where {policy.max_deletes} are allowed"

@@ -92,14 +92,14 @@ class _Index:
         self.source = source
         self.declared = {guest.ref for guest in guests}
         self.vmids = {guest.spec.vmid: guest.ref for guest in guests if guest.spec.vmid is not None}
-        self.names = {(guest.ref.kind, host_name(guest)) for guest in guests}
+        self.names = {(guest.ref.kind, host_name(guest).lower()) for guest in guests}
         self.marked: dict[Ref, list[ObservedGuest]] = defaultdict(list)
         self.copies: dict[Ref, list[ObservedGuest]] = defaultdict(list)
         self.named: dict[tuple[str, str], list[ObservedGuest]] = defaultdict(list)
         self.murky: list[ObservedGuest] = []
         for seen in view.guests.values():
             if seen.name is not None:
-                self.named[seen.kind, seen.name].append(seen)
+                self.named[seen.kind, seen.name.lower()].append(seen)
             if seen.marker is not None and seen.marker.source == source:
                 group = self.copies if true_marker(seen) is None else self.marked
                 group[Ref(seen.marker.kind, seen.marker.name)].append(seen)
@@ -188,7 +188,7 @@ def _readable(seen: ObservedGuest, index: _Index) -> Blocked | None:
 
 def _namesake(guest: Guest, index: _Index, take_over: bool) -> Outcome | None:
     """Somebody else's guest of the same kind and name: most likely the one that is meant."""
-    foreign = [seen for seen in index.named[guest.ref.kind, host_name(guest)] if not _is_ours(seen, index)]
+    foreign = [seen for seen in index.named[guest.ref.kind, host_name(guest).lower()] if not _is_ours(seen, index)]
     for seen in foreign:
         if blocked := _readable(seen, index):
             return blocked
@@ -220,10 +220,11 @@ def _doubt(guest: Guest, index: _Index) -> Blocked | None:
         if seen.vmid in index.vmids or seen.kind != guest.ref.kind:
             continue
         nameless = seen.name in (None, f"CT{seen.vmid}", f"VM {seen.vmid}")
-        ours = TAG in seen.tags and (seen.kind, seen.name) not in index.names
+        name = (seen.name or "").lower()
+        ours = TAG in seen.tags and (seen.kind, name) not in index.names
         # A declared vmid that is free speaks against all but the name.
         likely = guest.spec.vmid is None and (ours or (nameless and seen.lock == "create"))
-        if seen.name == host_name(guest) or likely:
+        if name == host_name(guest).lower() or likely:
             blocked = _readable(seen, index)
             assert blocked is not None
             return Blocked(

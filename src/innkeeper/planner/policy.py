@@ -18,8 +18,6 @@ class Policy:
     replace: frozenset[str] = frozenset()
     take_over: bool = False
     only: frozenset[str] = frozenset()
-    avoid: frozenset[tuple[str, int]] = frozenset()
-    """(cluster, vmid) that are not to be chosen: promised to other guests while this plan is being carried out."""
 
     def selects(self, ref: Ref) -> bool:
         return not self.only or named(ref, self.only)

@@ -43,6 +43,7 @@ TABLE: list[tuple[str, Guest, ClusterView, str]] = [
     ("foreign at the vmid", container("web", vmid=100), view(seen(100, "theirs")), "NotOurs"),
     ("foreign of the name", container("web"), view(seen(100)), "NotOurs"),
     ("foreign of the name, our vmid is free", container("web", vmid=200), view(seen(100)), "NotOurs"),
+    ("foreign of the name in capitals", container("web"), view(seen(100, "WEB")), "NotOurs"),
     ("foreign of the host name", container("web", hostname="www"), view(seen(100, "www")), "NotOurs"),
     ("foreign of the name, another kind", machine("web"), view(seen(100)), "absent"),
     ("adopted", container("web", adopt=True, vmid=100), view(seen(100, "theirs")), "adopt 100"),

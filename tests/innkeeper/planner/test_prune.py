@@ -6,13 +6,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from innkeeper.model.objects import Guest
+from innkeeper.model.objects import Declared, Guest
 from innkeeper.model.observed import ClusterView, Node, ObservedGuest
 from innkeeper.model.plan import Plan
 from innkeeper.planner.build import plan
 from innkeeper.planner.check import check
 from innkeeper.planner.policy import Policy, Unreachable
-from tests.innkeeper.planner.worlds import POLICY, container, declared, marker, seen, view
+from tests.innkeeper.planner.worlds import POLICY, cluster, container, declared, marker, seen, view
 
 WEB = seen(100, "web", marker("web", 100))
 OLD = seen(101, "old", marker("old", 101))
@@ -107,6 +107,19 @@ def test_guests_of_an_offline_node_stay() -> None:
     dark = {"pve1": Node("pve1", True, 1, 1), "pve2": Node("pve2", False)}
     world = view(WEB, seen(101, "old", config=None, node="pve2", tags=("innkeeper",)), nodes=dark)
     assert deletes(planned(world, container("web"))) == []
+
+
+def test_a_guest_that_is_declared_on_another_cluster_now_goes() -> None:
+    moved = (container("web", cluster="lab"), container("old", cluster="new"))
+    both = Declared((cluster("lab"), cluster("new")), (), moved)
+    views = {"lab": view(WEB, OLD), "new": replace(view(), cluster="new")}
+    found = plan(both, views, PRUNE)
+    assert check(found, both, views, PRUNE) == ()
+    assert [(step.action, step.cluster, step.vmid) for step in found.steps] == [
+        ("update", "lab", 100),
+        ("create", "new", 1000),
+        ("delete", "lab", 101),
+    ]
 
 
 def test_only_names_limit_the_prune() -> None:
