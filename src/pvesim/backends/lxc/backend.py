@@ -46,6 +46,7 @@ class LxcBackend:
         self._watched: dict[int, int] = {}  # vmid -> pidfd of its monitor
         self._applied: dict[int, Config] = {}
         self._inits: dict[int, int] = {}
+        self._endings: dict[int, asyncio.Task[None]] = {}  # of those that went down by themselves
 
     # Life of the simulator
 
@@ -213,6 +214,8 @@ class LxcBackend:
             return None
         config, container = guest.config, Container(self.world, guest.vmid)
         mounts: dict[str, str] = {}
+        if ending := self._endings.pop(guest.vmid, None):
+            await asyncio.wait({ending})
         try:
             await container.unmount()
             for key, parts in properties.mounts(config):
@@ -256,9 +259,13 @@ class LxcBackend:
         if guest.kind != "lxc":
             return
         container = Container(self.world, guest.vmid)
+        self._unwatch(guest.vmid)  # else it would seem to go down by itself
         if not force:
-            await container.shutdown(SHUTDOWN_SECONDS if timeout is None else timeout)
-        self._unwatch(guest.vmid)
+            try:
+                await container.shutdown(SHUTDOWN_SECONDS if timeout is None else timeout)
+            except TaskFailed:
+                self._watch(guest.vmid, container)
+                raise
         await container.kill()
         await _gone(container)
         await self._down(guest)
@@ -291,7 +298,7 @@ class LxcBackend:
         if guest is None:
             return
         guest.running = guest.pid = guest.started_at = None
-        self._ending = asyncio.get_running_loop().create_task(self._down(guest))
+        self._endings[vmid] = asyncio.get_running_loop().create_task(self._down(guest))
         self.changed()
 
     async def apply(self, guest: Guest) -> None:
@@ -302,7 +309,7 @@ class LxcBackend:
         container = Container(self.world, guest.vmid)
         if limits(before) != limits(guest.running):
             await container.limit(limits(guest.running))
-        await networks.replug(self._cluster, guest, before, self.world, self._inits[guest.vmid])
+        await networks.replug(self._cluster, guest, before, self.world, await container.init())
 
     async def destroy(self, guest: Guest) -> None:
         if guest.kind == "lxc":

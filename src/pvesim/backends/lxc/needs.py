@@ -50,8 +50,7 @@ def check() -> list[Need]:
     found = [Need("Linux", platform.system() == "Linux", "containers run on Linux only")]
     found.append(Need("root", os.geteuid() == 0, "run it as root, in a throw-away machine where you can"))
     for program, package in (_PROGRAMS | _BUILDING).items():
-        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-        found.append(Need(program, shutil.which(program, path=path) is not None, f"apt-get install {package}"))
+        found.append(Need(program, shutil.which(program) is not None, f"apt-get install {package}"))
     asyncssh = find_spec("asyncssh") is not None
     found.append(Need("asyncssh", asyncssh, "pip install 'innkeeper[guests]' (the nodes' SSH)"))
     effective = _capabilities()

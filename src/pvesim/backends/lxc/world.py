@@ -52,6 +52,7 @@ for guest in "$HOME_DIR"/guests/*; do
   timeout 10 lxc-stop --kill -P "$HOME_DIR/guests" -n "${guest##*/}" 2> /dev/null
   for mounted in "$guest"/rootfs "$guest"/mp*; do umount --lazy "$mounted" 2> /dev/null; done
 done
+ip link del uplink 2> /dev/null
 rm -rf --one-file-system "$HOME_DIR"
 find /sys/fs/cgroup -depth -type d -path "*/$CGROUP*" -exec rmdir {} + 2> /dev/null
 exit 0
