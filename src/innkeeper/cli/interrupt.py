@@ -28,3 +28,6 @@ def safe_stop(say: Callable[[str], None]) -> Iterator[asyncio.Event]:
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+            if stop.is_set():
+                # One more Ctrl-C while we say goodbye must not end in the middle of a sentence.
+                signal.signal(number, signal.SIG_IGN)

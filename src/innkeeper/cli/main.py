@@ -1,5 +1,6 @@
 """Where every command begins and ends: the list of commands, and the rule that nobody ever sees a traceback."""
 
+import asyncio
 import gc
 import os
 import sys
@@ -51,12 +52,12 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="innkeeper", standalone_mode=False)
     except TyperException as error:
         show = getattr(error, "show", None)
         _say(str(error)) if show is None else show()
         return 1
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
         _say("Interrupted.")
         return 130
     except BrokenPipeError:

@@ -19,8 +19,10 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True, emoji=False)
 
 
-def print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def print_json(value: object, *, line: bool = False) -> None:
+    """Indented for the eye, or one `line` of a stream of them."""
+    sys.stdout.write(json.dumps(value, indent=None if line else 2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
 
 
 def show_findings(out: Console, findings: Iterable["Diagnostic"]) -> None:

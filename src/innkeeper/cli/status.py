@@ -45,7 +45,7 @@ def status(
       innkeeper status --watch --interval 2
       innkeeper status -o json | jq '.guests[] | select(.sync != "Synced")'
 
-    A look that finds nothing changed is one call to each cluster.
+    With --watch, JSON is one line per change. A look that finds nothing changed is one call to each cluster.
     """
     from innkeeper.cli.planning import failed_plan, policy, show_plan
     from innkeeper.manifests.loading import load
@@ -65,14 +65,14 @@ async def _status(loaded: "Loaded", allowed: "Policy", interval: float | None, o
     async with runtime.connected(loaded.declared.clusters) as clusters:
         seen = await _look(clusters) if interval is not None else ""
         prepared = await runtime.plan(loaded, clusters, allowed)
-        _show(prepared, output)
+        _show(prepared, output, stream=interval is not None)
         while interval is not None:
             await asyncio.sleep(interval)
             now = await _look(clusters)
             if now != seen:
                 seen = now
                 prepared = await runtime.plan(loaded, clusters, allowed)
-                _show(prepared, output)
+                _show(prepared, output, stream=interval is not None)
     return not any(item.severity == "error" for item in prepared.plan.diagnostics)
 
 
@@ -90,12 +90,13 @@ async def _look(clusters: "runtime.Clusters") -> str:
     return "\n".join(found)
 
 
-def _show(prepared: "Prepared", output: Format) -> None:
+def _show(prepared: "Prepared", output: Format, *, stream: bool) -> None:
     from innkeeper.cli.output import console, print_json, show_findings
 
     if output is Format.json:
         findings = [item.to_json() for item in prepared.plan.diagnostics]
-        print_json({"guests": [item.to_json() for item in prepared.statuses], "diagnostics": findings})
+        body = {"guests": [item.to_json() for item in prepared.statuses], "diagnostics": findings}
+        print_json(body, line=stream)
         return
     out = console()
     for line in _lines(prepared):
