@@ -1,6 +1,6 @@
 """`python -m innkeeper`."""
 
-from innkeeper.cli.main import main
+from innkeeper.cli.program import main
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,5 @@
 """The command `innkeeper`: thin commands over `innkeeper.runtime`."""
 
-from innkeeper.cli.main import main
+from innkeeper.cli.program import main
 
 __all__ = ["main"]

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from innkeeper.cli import main as cli
+from innkeeper.cli import program as cli
 from innkeeper.engine.errors import Stalled
 
 

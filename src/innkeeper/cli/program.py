@@ -12,6 +12,9 @@ from typer.exceptions import TyperException
 from innkeeper.cli import apply, demo, doctor, importing, plan, schema, status, validate
 from innkeeper.cli.options import HELP
 
+_INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
 app = typer.Typer(
     name="innkeeper",
     help="Keep the guests of Proxmox VE the way a directory of manifests declares them.",
@@ -58,14 +61,15 @@ def _run() -> int:
         _say(str(error)) if show is None else show()
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
-        _say("Interrupted.")
-        return 130
+        status = _INTERRUPTED
     except BrokenPipeError:
         # Who read our output went away (`| head`): nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:  # noqa: BLE001 - the last line of defence
         return _failed(error)
+    if status == _INTERRUPTED:  # typer, too, turns Ctrl-C into this
+        _say("Interrupted.")
     return status if isinstance(status, int) else 0
 
 
