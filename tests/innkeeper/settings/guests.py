@@ -25,7 +25,7 @@ def declared(kind: str, spec: Mapping[str, Any], name: str = "web") -> Guest:
     model = ContainerSpec if kind == "Container" else VirtualMachineSpec
     place = Location("web.yaml", 1, 1)
     fields = {f"spec.{path}": Location("web.yaml", 10 + at, 3) for at, path in enumerate(_paths(spec))}
-    return Guest(Ref(kind, name), model.model_validate_json(json.dumps(spec)), Origin(place, fields))
+    return Guest(Ref(kind, name), model.model_validate_json(json.dumps(spec)), Origin(place, fields.get))
 
 
 def _paths(value: Any, prefix: str = "") -> list[str]:

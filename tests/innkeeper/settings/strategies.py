@@ -25,7 +25,7 @@ _DISK = st.sampled_from(["1Gi", "2Gi", "1.5Gi", "513Mi", "4096Mi"])
 _STORAGE = st.sampled_from(["btr", "local"])
 
 
-def _some(required: dict[str, Any] | None = None, **optional: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+def _some(required: dict[str, Any] | None = None, /, **optional: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.fixed_dictionaries(required or {}, optional=optional)
 
 
@@ -71,6 +71,7 @@ _mount = _some(
     quota=st.booleans(),
 )
 containers: st.SearchStrategy[dict[str, Any]] = _some(
+    None,
     **_COMMON,
     cpu=_some(cores=st.integers(1, 64), limit=st.sampled_from([0, 0.5, 2, 1.25]), units=st.integers(0, 500_000)),
     memory=_MIB,
@@ -115,6 +116,7 @@ _nic = _some(
     queues=st.integers(0, 4),
 )
 _machine = _some(
+    None,
     **_COMMON,
     cpu=_some(
         cores=st.integers(1, 64),

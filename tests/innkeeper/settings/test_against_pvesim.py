@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from innkeeper.settings.importing import to_spec
@@ -13,8 +13,7 @@ from tests.innkeeper.settings.strategies import specs
 
 KINDS = ["Container", "VirtualMachine"]
 _few = settings(
-    phases=[Phase.generate],
-    max_examples=300,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
