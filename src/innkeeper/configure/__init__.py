@@ -1,0 +1,1 @@
+"""Inside the guest: how it is reached, how Ansible configures it, and whether what runs in it answers."""

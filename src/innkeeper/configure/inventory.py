@@ -1,0 +1,69 @@
+"""Ansible's inventory and playbook, made from the desired state. Pure.
+
+No value of a manifest reaches Ansible as a template: variables travel in one document of their own, which our plugin
+`innkeeper_variables` marks as plain text, and the playbook refers to them.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from innkeeper.engine.inside import Inside
+
+VARIABLES = "innkeeper_role_variables"
+_NOT_A_WORD = re.compile(r"[^A-Za-z0-9_]")
+
+
+def group_name(name: str) -> str:
+    """A name as Ansible allows for groups: `profile_static-website` becomes `profile_static_website`."""
+    word = _NOT_A_WORD.sub("_", name)
+    return f"_{word}" if word[:1].isdigit() else word
+
+
+def inventory(items: Iterable[Inside], own: Mapping[str, Mapping[str, object]]) -> str:
+    """The inventory of all guests as JSON (which is YAML); `own` holds variables by host name."""
+    hosts: dict[str, dict[str, object]] = {}
+    children: dict[str, dict[str, dict[str, object]]] = {}
+    for item in items:
+        name = host_name(item)
+        known = {"ansible_host": item.address} if item.address else {}
+        hosts[name] = {
+            **known,
+            "innkeeper_cluster": item.cluster,
+            "innkeeper_guest": str(item.ref),
+            **own.get(name, {}),
+        }
+        for group in item.groups:
+            children.setdefault(group_name(group), {"hosts": {}})["hosts"][name] = {}
+    return json.dumps({"all": {"hosts": hosts, "children": children}}, indent=1, sort_keys=True)
+
+
+def host_name(item: Inside) -> str:
+    """A guest's name in the inventory: its object's, which is unique among guests of its kind."""
+    return item.ref.name
+
+
+def playbook(item: Inside, roles: Sequence[str]) -> str:
+    """One play with the guest's roles, as JSON. `roles` says how each is called; variables come by reference."""
+    calls = [
+        {"role": role, "vars": {name: _referred(index, name) for name in call.variables}}
+        for index, (role, call) in enumerate(zip(roles, item.roles, strict=True))
+    ]
+    play = {
+        "name": str(item.ref),
+        "hosts": host_name(item),
+        "gather_facts": True,
+        "become": item.user != "root",
+        "any_errors_fatal": True,
+        "roles": calls,
+    }
+    return json.dumps([play], indent=1)
+
+
+def _referred(index: int, name: str) -> str:
+    return f"{{{{ {VARIABLES}[{index}].{name} }}}}"
+
+
+def variables(values: Sequence[Mapping[str, object]]) -> str:
+    """The document with the roles' variables in their order, secrets filled in."""
+    return json.dumps(values)

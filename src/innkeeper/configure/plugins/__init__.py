@@ -1,0 +1,1 @@
+"""Plugins that Ansible loads from their files; the product does not import them."""
