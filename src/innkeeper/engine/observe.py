@@ -16,6 +16,8 @@ from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.planner import look
 from innkeeper.planner.policy import Policy, Unreachable
 
+_LOOK_SECONDS = 0.5
+
 
 async def observe(
     hypervisor: Hypervisor, declared: Declared, cluster: Cluster, policy: Policy, log: Log, patience: float
@@ -52,7 +54,21 @@ async def _made(
     return await _read_again(hypervisor, view, running)
 
 
+async def _settle(hypervisor: Hypervisor, vmid: int, log: Log, patience: float) -> None:
+    """Wait until a guest is made. A clone's task runs under its template's vmid: its lock is watched instead."""
+    deadline = asyncio.get_running_loop().time() + patience
+    try:
+        await hypervisor.settle(vmid, log, patience)
+        while (seen := await hypervisor.guest(vmid)) is not None and seen.lock == "clone":
+            if asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+    except Waiting as error:
+        log(error.message)  # The plan says of that guest that it is still being created.
+
+
 async def _read_again(hypervisor: Hypervisor, view: ClusterView, vmids: tuple[int, ...]) -> ClusterView:
+    """The view with these guests as they are now."""
     if not vmids:
         return view
     guests: dict[int, ObservedGuest] = dict(view.guests)
@@ -62,10 +78,3 @@ async def _read_again(hypervisor: Hypervisor, view: ClusterView, vmids: tuple[in
         else:
             guests[vmid] = seen
     return replace(view, guests=guests)
-
-
-async def _settle(hypervisor: Hypervisor, vmid: int, log: Log, patience: float) -> None:
-    try:
-        await hypervisor.settle(vmid, log, patience)
-    except Waiting as error:
-        log(error.message)  # The plan says of that guest that it is still being created.

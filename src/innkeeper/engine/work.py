@@ -18,7 +18,7 @@ from innkeeper.model.plan import IMPACTS, Operation, Step
 from innkeeper.planner import calls
 from innkeeper.planner.build import decide_again
 from innkeeper.planner.decide import Decision, protection
-from innkeeper.planner.pair import Ours, pair, true_marker
+from innkeeper.planner.pair import MAKING, Ours, pair, true_marker
 from innkeeper.planner.place import Room
 from innkeeper.planner.policy import Policy
 
@@ -163,7 +163,7 @@ class Work:
             seen = await self.site.hypervisor.guest(vmid)
             if seen is None:
                 continue
-            if seen.config is None or seen.lock == "create":
+            if seen.config is None or seen.lock in MAKING:
                 raise Waiting(f"guest {vmid} cannot be read now", seen.unreadable or "It is still being created.")
             return seen
         return None

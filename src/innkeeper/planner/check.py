@@ -86,7 +86,7 @@ def _existing(step: Step, seen: ObservedGuest, view: ClusterView, policy: Policy
     node = view.nodes.get(seen.node)
     if node is None or not node.online:
         yield f"{step.ref}: writes to a guest on node {seen.node}, which is offline"
-    if seen.config is None or seen.lock == "create":
+    if seen.config is None or seen.lock in ("create", "clone"):
         yield f"{step.ref}: writes to a guest whose configuration is not known"
     marker = seen.marker
     if step.action != "adopt" and (marker is None or marker.source != policy.source):

@@ -4,7 +4,7 @@ from innkeeper.model.guests import VirtualMachineSpec
 from innkeeper.model.objects import Cluster, Declared, Ref
 from innkeeper.model.observed import ClusterView
 from innkeeper.planner.build import guests_of
-from innkeeper.planner.pair import Absent, Ours, host_name, pair
+from innkeeper.planner.pair import MAKING, Absent, Ours, host_name, pair
 from innkeeper.planner.policy import Policy
 
 
@@ -47,7 +47,7 @@ def being_made(declared: Declared, cluster: Cluster, view: ClusterView) -> tuple
     return tuple(
         vmid
         for vmid, seen in sorted(view.guests.items())
-        if seen.lock == "create" and (vmid in ours or (pool is not None and pool.first <= vmid <= pool.last))
+        if seen.lock in MAKING and (vmid in ours or (pool is not None and pool.first <= vmid <= pool.last))
     )
 
 

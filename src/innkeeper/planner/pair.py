@@ -13,6 +13,12 @@ from innkeeper.model.objects import Guest, Ref
 from innkeeper.model.observed import ClusterView, Marker, ObservedGuest
 from innkeeper.settings.marker import TAG
 
+MAKING = frozenset({"create", "clone"})
+"""Locks of a guest that a running create, restore or clone is making: its configuration does not say yet whose it is.
+
+Source: PVE::AbstractConfig, create_and_lock_config; PVE::API2::Qemu, clone_vm.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Ours:
@@ -103,7 +109,7 @@ class _Index:
             if seen.marker is not None and seen.marker.source == source:
                 group = self.copies if true_marker(seen) is None else self.marked
                 group[Ref(seen.marker.kind, seen.marker.name)].append(seen)
-            elif seen.lock == "create" or (seen.config is None and (self.unseen(seen) or seen.unreadable)):
+            elif seen.lock in MAKING or (seen.config is None and (self.unseen(seen) or seen.unreadable)):
                 self.murky.append(seen)
 
     def unseen(self, seen: ObservedGuest) -> bool:
@@ -167,7 +173,7 @@ def _readable(seen: ObservedGuest, index: _Index) -> Blocked | None:
             passing=True,
             observed=seen,
         )
-    if seen.lock == "create":
+    if seen.lock in MAKING:
         return Blocked(
             "Creating",
             f"guest {seen.vmid} on {seen.node} is still being created",
@@ -223,7 +229,7 @@ def _doubt(guest: Guest, index: _Index) -> Blocked | None:
         name = (seen.name or "").lower()
         ours = TAG in seen.tags and (seen.kind, name) not in index.names
         # A declared vmid that is free speaks against all but the name.
-        likely = guest.spec.vmid is None and (ours or (nameless and seen.lock == "create"))
+        likely = guest.spec.vmid is None and (ours or (nameless and seen.lock in MAKING))
         if name == host_name(guest).lower() or likely:
             blocked = _readable(seen, index)
             assert blocked is not None

@@ -15,7 +15,7 @@ from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.plan import Step
 from innkeeper.planner import calls
 from innkeeper.planner.decide import protection
-from innkeeper.planner.pair import true_marker
+from innkeeper.planner.pair import MAKING, true_marker
 from innkeeper.planner.policy import Policy
 
 
@@ -75,7 +75,7 @@ def _unsure(view: ClusterView, seen: ObservedGuest) -> str:
     node = view.nodes.get(seen.node)
     if node is None or not node.online:
         return f"its node {seen.node} is offline"
-    return "" if seen.config is not None and seen.lock != "create" else "its configuration is not known"
+    return "" if seen.config is not None and seen.lock not in MAKING else "its configuration is not known"
 
 
 def _step(cluster: Cluster, ref: Ref, seen: ObservedGuest, brake: str) -> Step:
