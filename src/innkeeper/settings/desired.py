@@ -1,6 +1,6 @@
 """From a declared guest to the Proxmox settings it means: only what the manifest names, in Proxmox's spelling."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -34,6 +34,8 @@ class Desired:
     """The host name that a new guest gets."""
     fallbacks: Mapping[str, Parts] = field(default_factory=lambda: MappingProxyType({}))
     names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    options: frozenset[str] = frozenset()
+    """The settings that `options` names."""
     storage: str | None = None
     """Where new volumes go that name no storage: the cluster's default."""
     template: str | None = None
@@ -57,7 +59,9 @@ def compile_guest(
     nics, fallbacks, names = _nics(guest, defaults, problems)
     volumes = tuple(_volumes(guest, problems))
     parts |= nics
-    _options(guest, version, scalars, parts, volumes, problems)
+    extra = _options(guest, version, {*scalars, *parts, *(volume.slot or "" for volume in volumes)}, problems)
+    scalars |= {name: text for name, text in extra.items() if isinstance(text, str)}
+    parts |= {name: sub for name, sub in extra.items() if not isinstance(sub, str)}
     container = isinstance(spec, ContainerSpec)
     desired = Desired(
         scalars=scalars,
@@ -70,6 +74,7 @@ def compile_guest(
         name=spec.hostname or guest.ref.name,
         fallbacks=fallbacks,
         names=names,
+        options=frozenset(extra),
         storage=defaults.storage,
         template=(spec.template or defaults.template) if isinstance(spec, ContainerSpec) else None,
         ssh_keys=spec.ssh_keys if isinstance(spec, ContainerSpec) else None,
@@ -189,31 +194,26 @@ def _disk(disk: Disk, where: str) -> Volume:
 
 
 def _options(
-    guest: Guest,
-    version: tuple[int, int],
-    scalars: dict[str, str],
-    parts: dict[str, Parts],
-    volumes: tuple[Volume, ...],
-    problems: list[Diagnostic],
-) -> None:
+    guest: Guest, version: tuple[int, int], taken: Collection[str], problems: list[Diagnostic]
+) -> dict[str, str | Parts]:
+    """The options that can be used: setting → value, or sub-keys of a property string."""
     kind = guest.ref.kind
-    taken = {*scalars, *parts, *(volume.slot for volume in volumes)}
+    usable: dict[str, str | Parts] = {}
     for name, value in guest.spec.options.items():
         text = options.text_of(value)
         found = options.check(kind, name, text, version)
         if found is None and name in taken:
             found = options.Problem("OptionClash", f"options.{name} is also set by a field", "name only one of them")
-        if found:
-            problems.append(problem(guest, f"options.{name}", found.code, found.summary, found.detail))
-            continue
         setting = table.find(kind, name)
-        if setting and setting.parts:
-            sub = setting.parse(text)
-            if "volume" in setting.marks:
-                sub.pop("size", None)
-            parts[name] = sub
+        if found or setting is None:
+            found = found or options.Problem("UnknownOption", f"options.{name} is unknown")
+            problems.append(problem(guest, f"options.{name}", found.code, found.summary, found.detail))
+        elif setting.parts:
+            size = "size" if "volume" in setting.marks else ""
+            usable[name] = {part: sub for part, sub in setting.parse(text).items() if part != size}
         else:
-            scalars[name] = text
+            usable[name] = text
+    return usable
 
 
 def _smuggling(guest: Guest, desired: Desired) -> Iterator[Diagnostic]:

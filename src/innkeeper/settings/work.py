@@ -45,6 +45,8 @@ class Work:
     ) -> Change:
         """One change of a setting or sub-key; `whole`: the slot appears or goes."""
         impact = impact_of(self.observed, name, part, before, after, whole=whole)
+        if name in self.desired.options:
+            return Change(".".join(filter(None, ("options", name, part))), before, after, impact)
         label = fields.label(self.kind, name, part, item or self.desired.names.get(name, ""))
         shown = [fields.shown(self.kind, name, part, text) for text in (before, after)]
         return Change(label, shown[0], shown[1], impact)
