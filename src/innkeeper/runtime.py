@@ -24,6 +24,7 @@ from innkeeper.proxmox.doctor import Finding
 from innkeeper.proxmox.hypervisor import Proxmox
 from innkeeper.settings.desired import compile_guest
 from innkeeper.settings.importing import to_spec
+from innkeeper.settings.paring import pared
 
 NEWEST = (9, 1)
 """The version of Proxmox VE that manifests are held against where no cluster can be asked."""
@@ -146,17 +147,19 @@ async def import_guests(
             why = seen.unreadable or "its configuration was not read"
             findings.append(Diagnostic("error", "Unreadable", f"guest {vmid} on {seen.node}: {why}"))
             continue
-        manifests.append(_manifest(seen, cluster.name, names, alone=alone))
+        manifests.append(_manifest(seen, cluster.name, view.version, names, alone=alone))
     return manifests, tuple(findings)
 
 
-def _manifest(seen: ObservedGuest, cluster: str, names: set[tuple[str, str]], *, alone: bool) -> Manifest:
-    """Ours keep the name of their object; others are to be adopted."""
+def _manifest(
+    seen: ObservedGuest, cluster: str, version: tuple[int, int], names: set[tuple[str, str]], *, alone: bool
+) -> Manifest:
+    """Ours keep the name of their object and what is set for it; others are to be adopted as they are."""
     spec = to_spec(seen, cluster)
     if alone:
         del spec["cluster"]
     if seen.marker is not None:
-        return manifest(seen.marker.kind, seen.marker.name, spec)
+        return manifest(seen.marker.kind, seen.marker.name, pared(spec, seen, seen.marker, version))
     name = re.sub(r"[^a-z0-9]+", "-", (seen.name or "").lower())[:50].strip("-") or f"guest-{seen.vmid}"
     if (seen.kind, name) in names:
         name = f"{name}-{seen.vmid}"

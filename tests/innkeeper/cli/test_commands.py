@@ -103,6 +103,14 @@ def test_import_and_adopt(desk: Desk, snapshot: SnapshotAssertion) -> None:
     assert (missing.status, "no guest 999" in missing.err) == (1, True)
 
 
+def test_import_of_our_own_guests_is_what_we_set(desk: Desk, snapshot: SnapshotAssertion) -> None:
+    assert desk.innkeeper("apply", "--yes", "--source", "home").status == 0
+    (desk.directory / "guests.yaml").unlink()
+    assert desk.innkeeper("import", "101", "102").out == snapshot
+    assert desk.innkeeper("import", "101", "102", "--output-dir", ".").status == 0
+    assert desk.innkeeper("plan", "--source", "home", "--detailed-exitcode").out.startswith("No changes: 2 of 2")
+
+
 def test_a_foreign_guest_is_left_alone(desk: Desk, snapshot: SnapshotAssertion) -> None:
     desk.write("guests.yaml", GUESTS.replace("vmid: 102", "vmid: 300"))
     assert desk.innkeeper("plan", "--only", "web").golden == snapshot
