@@ -45,14 +45,18 @@ class World:
     def address(self, vmid: int) -> str:
         return f"{self.net}.{vmid % 250}"
 
-    def create(self, vmid: int, **params: Any) -> str:
-        """Make a container; its task's exit status."""
-        wanted = {
+    def wanted(self, vmid: int) -> dict[str, Any]:
+        """The parameters of an ordinary container."""
+        return {
             "vmid": vmid, "ostemplate": TEMPLATE, "storage": "btr", "hostname": f"ct{vmid}", "memory": 256, "cores": 1,
             "features": "nesting=1", "ssh-public-keys": self.key.with_suffix(".pub").read_text(),
             "net0": f"name=eth0,bridge=vmbr0,ip={self.address(vmid)}/24,gw={self.net}.254",
         }  # fmt: skip
-        return self.sim.do("POST", "/nodes/pve/lxc", {k: v for k, v in (wanted | params).items() if v is not None})
+
+    def create(self, vmid: int, **params: Any) -> str:
+        """Make a container; its task's exit status. None leaves a parameter out."""
+        given = {name: value for name, value in (self.wanted(vmid) | params).items() if value is not None}
+        return self.sim.do("POST", "/nodes/pve/lxc", given)
 
     def power(self, vmid: int, verb: str, **params: Any) -> str:
         return self.sim.do("POST", f"/nodes/pve/lxc/{vmid}/status/{verb}", params)

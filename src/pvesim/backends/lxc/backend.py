@@ -31,6 +31,7 @@ from pvesim.template import cache
 SHUTDOWN_SECONDS = 60.0
 _EXEC_SECONDS = 600.0
 PROXY_PORT = 3142
+_SEEDED = "debian-12"  # what is in a container that the seed declares
 
 
 class LxcBackend:
@@ -139,15 +140,20 @@ class LxcBackend:
                 inside.authorize(root, login.ssh_keys)
             if login.password:
                 await self._chroot(container, "chpasswd", stdin=f"root:{login.password}\n")
-            for kind in ("ed25519", "ecdsa"):
-                path = f"/etc/ssh/ssh_host_{kind}_key"
-                if not (root / "etc/ssh").is_dir() or (root / path.lstrip("/")).exists():
-                    continue
-                log(f"Creating SSH host key 'ssh_host_{kind}_key' - this may take some time ...")
-                name = f"root@{config.get('hostname') or f'CT{guest.vmid}'}"
-                await self._chroot(container, "ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", path)
-                shown = await self._chroot(container, "ssh-keygen", "-l", "-f", path)
-                log(f"done: {' '.join(shown.split()[1:3])}")
+            await self._host_keys(container, config, log)
+
+    async def _host_keys(self, container: Container, config: Config, log: Callable[[str], None]) -> None:
+        """SSH host keys of its own, where it has none of that kind (PVE::LXC::Create, ssh host keys)."""
+        root = self.world.path(container.rootfs)
+        for kind in ("ed25519", "ecdsa"):
+            path = f"/etc/ssh/ssh_host_{kind}_key"
+            if not (root / "etc/ssh").is_dir() or (root / path.lstrip("/")).exists():
+                continue
+            log(f"Creating SSH host key 'ssh_host_{kind}_key' - this may take some time ...")
+            name = f"root@{options.name(container.vmid, config)}"
+            await self._chroot(container, "ssh-keygen", "-q", "-t", kind, "-N", "", "-C", name, "-f", path)
+            shown = await self._chroot(container, "ssh-keygen", "-l", "-f", path)
+            log(f"done: {' '.join(shown.split()[1:3])}")
 
     async def _chroot(self, container: Container, *command: str, stdin: str = "") -> str:
         words = ("chroot", str(container.rootfs), *command)
@@ -157,7 +163,7 @@ class LxcBackend:
     async def _mounted(self, vmid: int, node: str, config: Config) -> AsyncIterator[Container]:
         container = Container(self.world, vmid)
         volume = storage.get(self._cluster, node, properties.parse("rootfs", config["rootfs"])["volume"])
-        await container.mount(self.layers.folder, self.layers.options(volume))
+        await container.mount(self.layers.folder, self.layers.mount(volume))
         try:
             yield container
         finally:
@@ -222,7 +228,10 @@ class LxcBackend:
                 if properties.mount_type(parts["volume"]) != "volume":
                     raise TaskFailed(f"{key}: this simulator mounts no directories or devices of the machine")
                 volume = storage.get(self._cluster, guest.node, parts["volume"])
-                await container.mount(self.layers.folder, self.layers.options(volume), key)
+                if key == "rootfs" and "layers" not in volume.extra:  # one that the seed has brought
+                    tree = await cache.unpacked(_SEEDED)
+                    self.layers.plant(volume, [self.layers.base(tree)])
+                await container.mount(self.layers.folder, self.layers.mount(volume), key)
                 if key != "rootfs":
                     mounts[key] = parts["mp"]
             interfaces = networks.interfaces(self._cluster, guest, config)
@@ -230,10 +239,16 @@ class LxcBackend:
                 await self.world.bridge(each.link.bridge, each.gateways)
             identity = networks.identity(self._cluster, guest, config, interfaces, self.world, PROXY_PORT)
             root = self.world.path(container.rootfs)
+            await self._host_keys(container, config, lambda _: None)
             if config.get("ostype") != "unmanaged":
                 await asyncio.to_thread(inside.write, root, identity)
             container.configure(
-                identity.hostname, limits(config), [each.link for each in interfaces], mounts, guest.raw_lxc
+                identity.hostname,
+                limits(config),
+                [each.link for each in interfaces],
+                mounts,
+                guest.raw_lxc,
+                nesting="nesting=1" in config.get("features", "").split(","),
             )
             await container.start()
             return await self._running(guest)

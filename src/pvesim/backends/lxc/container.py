@@ -85,12 +85,14 @@ class Container:
         links: Sequence[Link],
         mounts: Mapping[str, str],
         raw: Sequence[Sequence[str]],
+        *,
+        nesting: bool,
     ) -> None:
         """Write its configuration; `mounts` are paths inside by the name of their directory beside `rootfs`."""
         legacy = "cgroup" if _LEGACY_CPU.exists() else "cgroup2"
         lines = [
             "lxc.include = /usr/share/lxc/config/common.conf",
-            "lxc.arch = amd64",
+            *(["lxc.include = /usr/share/lxc/config/nesting.conf"] if nesting else []),
             f"lxc.rootfs.path = dir:{self.rootfs}",
             f"lxc.uts.name = {hostname.partition('.')[0]}",
             "lxc.apparmor.profile = unconfined",
@@ -195,12 +197,12 @@ class Container:
                 ]
         return found
 
-    async def mount(self, layers: Path, options: str, name: str = "rootfs") -> None:
-        """Mount an overlay of `layers` beside its configuration."""
+    async def mount(self, layers: Path, arguments: Sequence[str], name: str = "rootfs") -> None:
+        """Mount what `arguments` say, seen from `layers`, beside its configuration."""
         target = self.folder / name
         target.mkdir(parents=True, exist_ok=True)
-        script = 'cd "$1" && mount -t overlay overlay -o "$2" "$3"'
-        await self._world.must("sh", "-c", script, "sh", str(layers), options, str(target))
+        script = 'cd "$1" && shift && exec mount "$@"'
+        await self._world.must("sh", "-c", script, "sh", str(layers), *arguments, str(target))
 
     async def unmount(self) -> None:
         """Unmount all of it; what is still busy goes when it no longer is."""

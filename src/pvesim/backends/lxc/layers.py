@@ -95,20 +95,21 @@ class Layers:
         found: dict[str, Any] = volume.extra["layers"]
         return found
 
-    def options(self, volume: Volume) -> str:
-        """Mount options of the overlay, to be used in `folder`: relative names keep them short."""
+    def mount(self, volume: Volume) -> list[str]:
+        """Arguments of `mount` for its content, to be used in `folder`: relative names keep them short."""
         stack = self.stack(volume)
+        if not stack["below"]:  # programs in it may want overlays of their own, which cannot be on an overlay
+            return ["--bind", stack["top"]]
         work = f"work-{stack['top']}"
         (self.folder / work).mkdir(exist_ok=True)
-        empty = self.folder / "empty"
-        empty.mkdir(exist_ok=True)
-        lower = ":".join(stack["below"] or ["empty"])
         # names and content of directories must not depend on the layers around them
-        return f"lowerdir={lower},upperdir={stack['top']},workdir={work},redirect_dir=off,index=off,metacopy=off"
+        how = "redirect_dir=off,index=off,metacopy=off"
+        where = f"lowerdir={':'.join(stack['below'])},upperdir={stack['top']},workdir={work}"
+        return ["-t", "overlay", "overlay", "-o", f"{where},{how}"]
 
     async def collect(self, volumes: Iterable[Volume]) -> None:
         """Remove every layer that no volume refers to."""
-        used = set(self._making) | {"empty"}
+        used = set(self._making)
         for volume in volumes:
             used |= _referred(volume.extra)
         loose = [
