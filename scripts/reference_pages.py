@@ -1,0 +1,117 @@
+"""The reference of commands, from the command line itself, and of manifests, from the models that read them."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+
+from innkeeper.cli.program import app
+from innkeeper.manifests.vocabulary import Vocabulary, vocabulary
+from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+from innkeeper.model.objects import ClusterSpec, Metadata, ProfileSpec
+
+_MODELS: dict[str, type[BaseModel]] = {
+    "metadata": Metadata,
+    "Cluster": ClusterSpec,
+    "Container": ContainerSpec,
+    "VirtualMachine": VirtualMachineSpec,
+    "Profile": ProfileSpec,
+}
+_WORDS: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "fields.toml").read_text(encoding="utf-8"))
+
+
+def commands() -> str:
+    """A section for each command: usage, what it does, examples, arguments and options."""
+    group: Any = typer.main.get_command(app)
+    return "\n".join(line for name, command in group.commands.items() for line in _command(name, command))
+
+
+def _command(name: str, command: Any) -> Iterator[str]:
+    head, _, rest = command.help.partition("\n")
+    yield from (f"## innkeeper {name}", "", f"`{_usage(name, command)}`", "", head, "")
+    for paragraph in filter(None, (part.strip("\n") for part in rest.split("\n\n"))):
+        lines = paragraph.replace("\b\n", "").splitlines()
+        if lines[0].startswith(("Example", "  ")):
+            indented = [line.strip() for line in lines if line.startswith("  ")]
+            yield from ("```text", *indented, "```", "")
+        else:
+            yield from (" ".join(lines), "")
+    rows = [_parameter(item) for item in command.params if item.name != "help"]
+    if rows:
+        yield from ("| | | default |", "|---|---|---|", *rows, "")
+
+
+def _usage(name: str, command: Any) -> str:
+    words = ["innkeeper", name]
+    words += ["[OPTIONS]"] if any(item.opts[0].startswith("-") for item in command.params) else []
+    words += [item.metavar for item in command.params if not item.opts[0].startswith("-")]
+    return " ".join(words)
+
+
+def _parameter(item: Any) -> str:
+    if not item.opts[0].startswith("-"):
+        return f"| `{item.metavar}` | {item.help or 'Guests by their vmid.'} | {item.show_default} |"
+    metavar = item.metavar or ""
+    default: object = item.default
+    if isinstance(default, Enum):
+        metavar, default = "|".join(str(one.value) for one in type(default)), default.value
+    names = ", ".join(f"`{one}`" for one in sorted(item.opts, key=len, reverse=True))
+    shown = (
+        item.show_default if isinstance(item.show_default, str) else "" if default in (None, False) else str(default)
+    )
+    return f"| {names}{f' `{metavar}`' if metavar else ''} | {item.help} | {shown} |".replace(
+        "text|json", "text\\|json"
+    )
+
+
+def fields(kind: str) -> str:
+    """A row for each field: what goes there with its unit and limits, the default, what it means."""
+    model = _MODELS[kind]
+    lines = ["| field | what goes there | default | meaning |", "|---|---|---|---|"]
+    lines += [_row(kind, model, path) for path in _paths(vocabulary(model), [])]
+    return "\n".join(lines)
+
+
+def _paths(words: Vocabulary, base: list[str]) -> Iterator[list[str]]:
+    """Every field below `base`; `0` stands for the items of a list."""
+    for name in words.fields(base):
+        path = [*base, name]
+        yield path
+        inner = [*path, "0"] if words.fields([*path, "0"]) else path
+        yield from _paths(words, inner)
+
+
+def _row(kind: str, model: type[BaseModel], path: Sequence[str]) -> str:
+    words = vocabulary(model)
+    node = words.node(path) or {}
+    shown = re.sub(r"\.0(?=\.|$)", ".*" if path[0] == "allowed" else "[]", ".".join(path))
+    allowed = words.allowed(path).partition(" with the fields ")[0]
+    items = words.allowed([*path, "0"])
+    if allowed == "a list" and items != "nothing here" and not words.fields([*path, "0"]):
+        allowed = f"a list; each {items}"
+    return f"| `{shown}` | {_cell(allowed)} | {_default(words, path, node)} | {_meaning(kind, shown)} |"
+
+
+def _default(words: Vocabulary, path: Sequence[str], node: dict[str, Any]) -> str:
+    default = node.get("default")
+    if "default" not in node and "$ref" not in node:
+        return "required"
+    if default in (None, [], {}) or isinstance(default, dict):
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _meaning(kind: str, field: str) -> str:
+    for group in (kind, "guest"):
+        if field in _WORDS.get(group, {}):
+            return _WORDS[group][field]
+    raise SystemExit(f"scripts/fields.toml says nothing about {field} of {kind}")
