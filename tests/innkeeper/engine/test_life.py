@@ -1,11 +1,13 @@
 """The whole life of guests against the API: made, changed, healed, adopted, replaced, pruned."""
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from innkeeper.engine.errors import Conflict
-from tests.innkeeper.engine.lab import Lab, brief
+from tests.innkeeper.engine.lab import SEED, Lab, brief, running
 from tests.innkeeper.planner.worlds import container, machine
 
 WEB: dict[str, Any] = {
@@ -14,10 +16,17 @@ WEB: dict[str, Any] = {
     "rootDisk": {"storage": "btr", "size": "8Gi"},
     "network": [{"bridge": "vmbr0", "ip": "dhcp"}],
     "features": {"nesting": True},
+    "unprivileged": True,
     "tags": ["web"],
     "description": "The website",
     "running": True,
 }
+
+
+@pytest.fixture(params=["9.1.9", "8.4.21"])
+async def lab(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Lab]:
+    async with running(tmp_path, SEED.replace("9.1.9", request.param)) as made:
+        yield made
 
 
 async def test_create_then_nothing_to_do(lab: Lab) -> None:
@@ -174,8 +183,8 @@ async def test_adoption_writes_marker_and_tag_only(lab: Lab) -> None:
 
 async def test_a_replacement_needs_its_name(lab: Lab) -> None:
     plain = WEB | {"features": None}
-    await lab.apply(container("web", unprivileged=True, **plain))
-    changed = container("web", unprivileged=False, **plain)
+    await lab.apply(container("web", **plain))
+    changed = container("web", **plain | {"unprivileged": False})
     refused = await lab.apply(changed)
     assert brief(refused) == ["replace Container/web 1000 skipped: needs --replace web"]
     result = await lab.apply(changed, replace=frozenset({"web"}))
