@@ -64,7 +64,9 @@ class _Demo:
         yield self._innkeeper("status", "--source", "homelab")
         self._title("Apply it again", "Everything is as declared: no writing call.")
         yield self._innkeeper("apply", "--yes", "--source", "homelab")
-        self._title("Somebody helps", "A colleague resizes web, stops proxy and deletes dns, all by hand.")
+        self._title(
+            "Somebody helps", "A colleague resizes web, points proxy at another DNS and deletes dns, all by hand."
+        )
         self._behind_our_back()
         yield self._innkeeper("status", "--source", "homelab")
         self._title("Heal", "What drifted goes back to what is declared.")
@@ -104,7 +106,7 @@ class _Demo:
         os.environ["PVE_TOKEN_SECRET"] = self.secret
         calls = (
             Operation("", "PUT", "/nodes/{web}/config", (("memory", "2048"), ("cores", "4"))),
-            Operation("", "POST", "/nodes/{proxy}/status/stop"),
+            Operation("", "PUT", "/nodes/{proxy}/config", (("nameserver", "8.8.8.8"),)),
             Operation("", "POST", "/nodes/{dns}/status/stop"),
             Operation("", "DELETE", "/nodes/{dns}"),
         )

@@ -47,12 +47,16 @@ def status(
 
     With --watch, JSON is one line per change. A look that finds nothing changed is one call to each cluster.
     """
+    from innkeeper.cli.output import print_json
     from innkeeper.cli.planning import failed_plan, policy, show_plan
     from innkeeper.manifests.loading import load
 
     loaded = load(paths or [Path()])
     if not loaded.ok:
-        show_plan(failed_plan(loaded))
+        if output is Format.json:
+            print_json({"guests": [], "diagnostics": [item.to_json() for item in loaded.diagnostics]}, line=watch)
+        else:
+            show_plan(failed_plan(loaded))
         raise typer.Exit(1)
     allowed = policy(paths, source, False, 0, None, only, False)
     ok = asyncio.run(_status(loaded, allowed, interval if watch else None, output))

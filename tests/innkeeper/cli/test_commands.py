@@ -136,6 +136,9 @@ def test_mistakes_stop_everything(desk: Desk, snapshot: SnapshotAssertion) -> No
         assert said.status == 1
         assert "guests.yaml:8:3: error UnknownField: spec.memroy" in said.out + said.err
     assert desk.innkeeper("validate", "-o", "json").golden == snapshot
+    for command in ("plan", "apply", "status"):
+        found = desk.innkeeper(command, "-o", "json").json["diagnostics"]
+        assert [(item["code"], item["line"], item["column"]) for item in found] == [("UnknownField", 8, 3)]
 
 
 def test_an_unreachable_cluster(desk: Desk, snapshot: SnapshotAssertion) -> None:
