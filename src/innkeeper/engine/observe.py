@@ -9,7 +9,7 @@ not to be as declared, the guest's own status is asked: the list lags behind.
 import asyncio
 from dataclasses import replace
 
-from innkeeper.engine.errors import EngineError, Waiting
+from innkeeper.engine.errors import EngineError
 from innkeeper.engine.ports import Hypervisor, Log, Scope
 from innkeeper.model.objects import Cluster, Declared
 from innkeeper.model.observed import ClusterView, ObservedGuest
@@ -63,16 +63,23 @@ async def _settle(hypervisor: Hypervisor, vmid: int, log: Log, patience: float) 
             if asyncio.get_running_loop().time() > deadline:
                 return
             await asyncio.sleep(_LOOK_SECONDS)
-    except Waiting as error:
+    except EngineError as error:
         log(error.message)  # The plan says of that guest that it is still being created.
 
 
 async def _read_again(hypervisor: Hypervisor, view: ClusterView, vmids: tuple[int, ...]) -> ClusterView:
-    """The view with these guests as they are now."""
+    """The view with these guests as they are now; one that cannot be read now stays as it was seen."""
+
+    async def read(vmid: int) -> ObservedGuest | None:
+        try:
+            return await hypervisor.guest(vmid)
+        except EngineError:
+            return view.guests[vmid]
+
     if not vmids:
         return view
     guests: dict[int, ObservedGuest] = dict(view.guests)
-    for vmid, seen in zip(vmids, await asyncio.gather(*map(hypervisor.guest, vmids)), strict=True):
+    for vmid, seen in zip(vmids, await asyncio.gather(*map(read, vmids)), strict=True):
         if seen is None:
             del guests[vmid]
         else:
