@@ -25,6 +25,7 @@ _COLLECTIONS = ".ansible/collections:/usr/share/ansible/collections"
 _LONGEST_LINE = 1 << 20
 _LAST_WORDS = 4000
 _GRACE = 5.0
+_SOCKET = "ssh.sock"
 
 _WRAPPER = """#!/bin/sh
 # OpenSSH with its last word, the command, wrapped so that it runs inside the container.
@@ -121,7 +122,7 @@ def _write(job: Run, directory: Path, ssh: str) -> None:
         "playbook.yml": inventory.playbook(
             job.item, [roles.found_by_name(call.directory, path) for call in job.item.roles]
         ),
-        "ssh_config": routes.ssh_config(job.way, directory / "ssh.sock"),
+        "ssh_config": routes.ssh_config(job.way, _SOCKET),
         "ansible.cfg": "[defaults]\n",
     }
     for name, text in texts.items():
@@ -214,10 +215,11 @@ async def _tail(stream: asyncio.StreamReader) -> str:
 
 
 async def _end_shared_connection(ssh: str, directory: Path) -> None:
-    if not (directory / "ssh.sock").exists():
+    if not (directory / _SOCKET).exists():
         return
     process = await asyncio.create_subprocess_exec(
         *(ssh, "-F", str(directory / "ssh_config"), "-O", "exit", "guest"),
+        cwd=directory,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

@@ -104,8 +104,11 @@ def _under(directory: Path, name: str) -> Path:
     return directory / Path(name).expanduser()
 
 
-def ssh_config(way: Route, control: Path) -> str:
-    """OpenSSH's configuration for this route, whatever name is asked for; `control`: the shared connection's socket."""
+def ssh_config(way: Route, control: str) -> str:
+    """OpenSSH's configuration for this route, whatever name is asked for.
+
+    `control` is the shared connection's socket, relative to where ssh runs: a socket's whole path must be short.
+    """
     last = way.hops[-1]
     sections = []
     if (jump := way.jump) is not None:
@@ -114,7 +117,7 @@ def ssh_config(way: Route, control: Path) -> str:
     else:
         sections += ["Host *"]
     sections += _section(last)
-    sections += [f"  ControlPath {_word(control)}", "  ControlMaster auto", "  ControlPersist 60"]
+    sections += [f"  ControlPath {control}", "  ControlMaster auto", "  ControlPersist 60"]
     return "\n".join(sections) + "\n"
 
 

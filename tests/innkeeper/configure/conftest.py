@@ -16,7 +16,7 @@ from innkeeper.configure.insider import Insides
 from innkeeper.engine.inside import Inside, RoleCall, Target, Tracked
 from innkeeper.model.diagnostics import Location
 from innkeeper.model.inside import Check, SecretStore
-from innkeeper.model.objects import Cluster, ClusterSpec, NodeSsh, Origin, Ref
+from innkeeper.model.objects import Cluster, ClusterSpec, Origin, Ref
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 
@@ -60,21 +60,28 @@ class Sshd:
             self.process = None
 
 
-@pytest.fixture
-def sshd(tmp_path: Path) -> Iterator[Sshd]:
+def _server(directory: Path) -> Iterator[Sshd]:
     if not Path(SSHD).exists():
         pytest.skip("needs: openssh-server")
     if os.geteuid() != 0:
         pytest.skip("needs: root, to be signed in as root")
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    directory = tmp_path / "sshd"
     (directory / "bin").mkdir(parents=True)
-    address = "127." + ".".join(str(1 + secrets.randbelow(250)) for _ in range(3))
-    server = Sshd(directory, address)
+    server = Sshd(directory, "127." + ".".join(str(1 + secrets.randbelow(250)) for _ in range(3)))
     server.new_host_key()
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    yield from _server(tmp_path / "sshd")
+
+
+@pytest.fixture
+def another_sshd(tmp_path: Path) -> Iterator[Sshd]:
+    yield from _server(tmp_path / "another")
 
 
 @pytest.fixture
@@ -107,7 +114,7 @@ def role(directory: Path, name: str, tasks: str, **files: str) -> str:
     (path / "tasks").mkdir(parents=True, exist_ok=True)
     (path / "tasks/main.yml").write_text(tasks)
     for place, text in files.items():
-        file = path / place.replace("__", "/")
+        file = path / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     return str(path)

@@ -17,7 +17,7 @@ description: Writes task names, their outcome and the reason of a failure, never
 """
 
 _LONGEST = 4000
-_REASONS = ("msg", "stderr", "stdout", "module_stderr", "exception")
+_REASONS = ("msg", "stderr", "stdout", "module_stderr")
 
 
 class CallbackModule(CallbackBase):
