@@ -7,14 +7,23 @@ slip in it is an error, because a guest that is overlooked would count as declar
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import BaseModel
+
 from innkeeper.manifests.origins import Passage, finding
 from innkeeper.manifests.validation import described, validate
 from innkeeper.manifests.vocabulary import nearest
 from innkeeper.manifests.yamltext import Document
 from innkeeper.model.diagnostics import Diagnostic, Location
-from innkeeper.model.objects import API_VERSION, Metadata, Origin, Ref
+from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+from innkeeper.model.objects import API_VERSION, ClusterSpec, Metadata, Origin, ProfileSpec, Ref
 
-KINDS = ("Cluster", "Container", "Profile", "VirtualMachine")
+MODELS: Mapping[str, type[BaseModel]] = {
+    "Cluster": ClusterSpec,
+    "Container": ContainerSpec,
+    "Profile": ProfileSpec,
+    "VirtualMachine": VirtualMachineSpec,
+}
+KINDS = tuple(MODELS)
 _TOP = ("apiVersion", "kind", "metadata", "spec")
 _GROUP = API_VERSION.partition("/")[0]
 
@@ -57,14 +66,16 @@ def draft(document: Document, file: str, text: str) -> Draft | Rejected | Foreig
         return Foreign(origin.location, why)
     if document.problems or not isinstance(value, Mapping):
         return Rejected(_ref(value), _text_problems(document, file))
-    if found := tuple(_envelope(value, origin)):
-        return Rejected(_ref(value), found)
-    metadata = validate(Metadata, without_empty(value["metadata"]), "metadata", origin)
-    if isinstance(metadata, tuple):
-        return Rejected(_ref(value), metadata)
-    spec = value["spec"]
-    assert isinstance(spec, dict)
-    return Draft(Ref(str(value["kind"]), metadata.name), metadata, spec, passage, origin, document.empty_fields)
+    found = _envelope(value, origin)
+    kind, spec, raw = value.get("kind"), value.get("spec"), value.get("metadata")
+    metadata = validate(Metadata, without_empty(raw), "metadata", origin) if isinstance(raw, Mapping) else ()
+    if isinstance(metadata, tuple) or found or not isinstance(spec, dict):
+        found += metadata if isinstance(metadata, tuple) else ()
+        if isinstance(kind, str) and kind in MODELS and isinstance(spec, dict):
+            checked = validate(MODELS[kind], without_empty(spec), "spec", origin)
+            found += checked if isinstance(checked, tuple) else ()
+        return Rejected(_ref(value), tuple(found))
+    return Draft(Ref(str(kind), metadata.name), metadata, spec, passage, origin, document.empty_fields)
 
 
 def without_empty(value: object) -> object:

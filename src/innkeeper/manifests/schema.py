@@ -4,22 +4,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
-from innkeeper.model.objects import API_VERSION, ClusterSpec, Metadata, ProfileSpec
+from innkeeper.manifests.drafts import MODELS
+from innkeeper.model.objects import API_VERSION, Metadata
 
-_SPECS: dict[str, type[BaseModel]] = {
-    "Cluster": ClusterSpec,
-    "Container": ContainerSpec,
-    "Profile": ProfileSpec,
-    "VirtualMachine": VirtualMachineSpec,
-}
 _TEMPLATE = "#/$defs/{model}"
 
 
 def json_schema() -> dict[str, Any]:
     """One schema for all kinds (draft 2020-12); `kind` decides what `spec` may hold."""
     definitions: dict[str, Any] = {}
-    models: tuple[type[BaseModel], ...] = (Metadata, *_SPECS.values())
+    models: tuple[type[BaseModel], ...] = (Metadata, *MODELS.values())
     for model in models:
         schema = model.model_json_schema(by_alias=True, ref_template=_TEMPLATE)
         definitions |= schema.pop("$defs", {})
@@ -33,7 +27,7 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "apiVersion": {"const": API_VERSION},
-            "kind": {"enum": list(_SPECS), "description": "What this manifest declares"},
+            "kind": {"enum": list(MODELS), "description": "What this manifest declares"},
             "metadata": _reference(Metadata),
             "spec": {"type": "object"},
         },
@@ -42,7 +36,7 @@ def json_schema() -> dict[str, Any]:
                 "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
                 "then": {"properties": {"spec": _reference(model)}},
             }
-            for kind, model in _SPECS.items()
+            for kind, model in MODELS.items()
         ],
         "$defs": definitions,
     }

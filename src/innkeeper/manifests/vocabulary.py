@@ -57,7 +57,7 @@ _PROXMOX_WORDS = {
 def nearest(word: str, valid: Iterable[str]) -> str | None:
     """The valid word that was most likely meant, if any is near."""
     words = {_plain(name): name for name in valid}
-    found = difflib.get_close_matches(_plain(word), words, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(_plain(word), words, n=1, cutoff=0.66)
     return words[found[0]] if found else None
 
 

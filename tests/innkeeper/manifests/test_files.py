@@ -169,3 +169,8 @@ def test_nothing_is_left_out_after_broken_syntax(source: Path) -> None:
     loaded = load([source])
     assert [guest.ref.name for guest in loaded.declared.guests] == ["a"]
     assert [(item.code, str(item.location)) for item in loaded.diagnostics] == [("Syntax", f"{source}/a.yaml:7:1")]
+
+
+def test_a_slip_in_the_head_does_not_hide_those_below(source: Path) -> None:
+    (source / "a.yaml").write_text((GUEST % "Web_1").replace("{}", "{memory: 512, vmid: 1}") + "sepc: {}\n")
+    assert [code for _, code in codes(source)] == ["BadName", "BadQuantity", "OutOfRange", "UnknownField"]
