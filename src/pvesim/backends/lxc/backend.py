@@ -106,7 +106,7 @@ class LxcBackend:
             if container.monitor() is not None:
                 if self.world.keep:
                     with contextlib.suppress(TaskFailed):
-                        await container.shutdown(10)
+                        await container.shutdown(6)
                 await container.kill()
                 await _gone(container)
             await container.unmount()
