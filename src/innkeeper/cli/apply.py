@@ -1,6 +1,7 @@
 """`innkeeper apply`: show the plan, ask, carry it out, and prove it."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -104,9 +105,14 @@ def _agreed(quiet: bool) -> bool:
     if quiet:
         typer.echo("error: -o json asks nothing: agree with --yes.", err=True)
         return False
-    sys.stdout.write("Apply this plan? [y/N] ")
-    sys.stdout.flush()
-    answer = sys.stdin.readline()
+    # asyncio's own handler would only note the first Ctrl-C and go on waiting for the answer.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        sys.stdout.write("Apply this plan? [y/N] ")
+        sys.stdout.flush()
+        answer = sys.stdin.readline()
+    finally:
+        signal.signal(signal.SIGINT, before)
     if not sys.stdin.isatty():
         typer.echo(answer.strip())
     if not answer:

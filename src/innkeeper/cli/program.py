@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import io
+import logging
 import os
 import sys
 from typing import NoReturn
@@ -50,6 +52,11 @@ def main() -> NoReturn:
     """Exit status: 0; 1 after any error (wrong usage too); 2 only from `plan --detailed-exitcode`."""
     # A command lives shortly and makes many lasting values: collecting seldom halves the time of large plans.
     gc.set_threshold(200_000, 20, 50)
+    # What is worth telling is a finding; without a handler, logging would print some of it a second time.
+    logging.getLogger("innkeeper").addHandler(logging.NullHandler())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(_run())
 
 

@@ -88,6 +88,9 @@ spec:
 """
 
 
+Running = tuple[subprocess.Popen[str], IO[str], IO[str]]
+
+
 @dataclass(frozen=True)
 class Said:
     """What a command said, masked, and how it ended."""
@@ -144,11 +147,11 @@ class Desk:
         return Said(self.mask(done.stdout), self.mask(done.stderr), done.returncode)
 
     @contextmanager
-    def running(self, *words: str) -> Iterator[tuple[subprocess.Popen[str], IO[str], IO[str]]]:
+    def running(self, *words: str, stdin: int | None = None) -> Iterator[Running]:
         """The command while it runs, with its output and its errors; ended at the end in any case."""
         with subprocess.Popen(
             self.command(*words), cwd=self.directory, env=self.environment,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         ) as process:  # fmt: skip
             assert process.stdout is not None
             assert process.stderr is not None

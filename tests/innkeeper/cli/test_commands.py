@@ -1,9 +1,11 @@
 """What people and programs see, from the first plan to the last prune."""
 
 import json
+import re
 import signal
 import subprocess
 import time
+from typing import IO
 
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -60,6 +62,36 @@ def test_the_answer_decides(desk: Desk) -> None:
     assert desk.innkeeper("plan", "-o", "json").json["summary"]["create"] == 2
     agreed = desk.innkeeper("apply", stdin="yes\n")
     assert (agreed.status, "2 created" in agreed.out) == (0, True)
+
+
+def test_ctrl_c_at_the_question(desk: Desk) -> None:
+    with desk.running("apply", stdin=subprocess.PIPE) as (process, out, err):
+        assert "Apply this plan?" in _until(out, "[y/N]")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert err.read() == "Interrupted.\n"
+    assert desk.innkeeper("plan", "-o", "json").json["summary"]["create"] == 2
+
+
+def _until(stream: IO[str], word: str) -> str:
+    said = ""
+    while not said.endswith(word):
+        said += stream.read(1) or pytest.fail(f"ended before it said {word}: {said}")
+    return said
+
+
+def test_an_insecure_cluster_is_warned_about_once_each_time(desk: Desk) -> None:
+    text = (desk.directory / "cluster.yaml").read_text()
+    desk.write("cluster.yaml", re.sub("{caFile: .*}", "{insecure: true}", text))
+    for command in ("validate", "plan"):
+        said = desk.innkeeper(command)
+        assert (said.status, (said.out + said.err).count("insecure")) == (0, 1), said
+
+
+def test_completion_of_the_shell(desk: Desk) -> None:
+    shown = desk.innkeeper("--show-completion", "bash")
+    assert shown.status == 0, shown
+    assert "_INNKEEPER_COMPLETE=complete_bash" in shown.out
 
 
 def test_only_the_approved_plan_is_applied(desk: Desk) -> None:
