@@ -22,6 +22,13 @@ from tests.pvesim.running import ONE_NODE, TEMPLATE, Sim
 _counter = itertools.count()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first of these tests may have to build the template."""
+    for item in items:
+        if "template" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(900))
+
+
 @pytest.fixture(scope="session")
 def template() -> Path:
     """Debian 12's archive, built once; skips the test where containers cannot be run or built."""
