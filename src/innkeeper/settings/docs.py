@@ -1,11 +1,6 @@
-"""The reference page on how each field changes, generated from the tables: `python -m innkeeper.settings.docs`.
+"""The reference page on how each field changes, generated from the tables, so that it cannot disagree with the code."""
 
-With a path as its argument it writes the page there, otherwise it prints it.
-"""
-
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from innkeeper.settings import fields, table
 from innkeeper.settings.table import How, Setting
@@ -28,7 +23,7 @@ _KINDS = {"Container": "Containers", "VirtualMachine": "Virtual machines"}
 _HEAD = """\
 # How each field changes
 
-Generated from the code by `python -m innkeeper.settings.docs docs/reference/changes.md`; do not edit.
+Generated from the code by `make docs`; do not edit.
 
 A field that the manifest does not name is left alone. One that Innkeeper set and that is named no more goes back to
 Proxmox's default. Innkeeper remembers what it set in a comment at the end of the guest's notes.
@@ -195,10 +190,3 @@ def _versions(setting: Setting) -> str:
     words = [f"since {'.'.join(map(str, setting.since))}"] if setting.since else []
     words += ["only root@pam itself may"] if "root" in setting.marks else []
     return ", ".join(words)
-
-
-if __name__ == "__main__":
-    if sys.argv[1:]:
-        Path(sys.argv[1]).write_text(page(), encoding="utf-8")
-    else:
-        sys.stdout.write(page())

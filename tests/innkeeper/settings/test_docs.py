@@ -8,4 +8,4 @@ FILE = Path(__file__).parents[3] / "docs" / "reference" / "changes.md"
 
 
 def test_the_reference_page_is_up_to_date() -> None:
-    assert FILE.read_text(encoding="utf-8") == page(), f"run: python -m innkeeper.settings.docs {FILE}"
+    assert FILE.read_text(encoding="utf-8") == page(), "run: make docs"
