@@ -6,7 +6,7 @@ import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from innkeeper.configure.reach import Answer, Entered
+from innkeeper.configure.reach import Answer, Entered, said
 from innkeeper.configure.scrub import Scrubber
 from innkeeper.engine.errors import EngineError
 from innkeeper.engine.inside import CheckResult
@@ -56,7 +56,7 @@ class Health:
         except TimeoutError:
             ok, detail = False, f"no answer within {check.timeout:g} seconds"
         except OSError as error:
-            ok, detail = False, error.strerror or str(error) or type(error).__name__
+            ok, detail = False, said(error)
         return CheckResult(check.title, ok, self._scrub(detail)[:_LONGEST_DETAIL])
 
     async def _look(self, check: Check, entered: Entered | str) -> tuple[bool, str]:

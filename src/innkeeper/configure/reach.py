@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,12 +20,22 @@ if TYPE_CHECKING:
     import asyncssh
 
 _PAUSES = (0.1, 0.2, 0.4, 0.7, 1.0)
+_HOST_KEY_KINDS = {
+    "ssh-ed25519": "ssh-ed25519",
+    "ecdsa-sha2-nistp256": "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384": "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521": "ecdsa-sha2-nistp521",
+    "rsa-sha2-512": "ssh-rsa",
+    "rsa-sha2-256": "ssh-rsa",
+}
+"""Signature algorithms of SSH, and the type of the key that each belongs to."""
+
 _LARGEST_OUTPUT = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command in the guest ended with; `output` holds both streams, at most 64 KiB of them."""
+    """What a command in the guest ended with; `output` holds both streams, the last 64 KiB of them."""
 
     status: int
     output: str
@@ -47,12 +58,14 @@ class Entered:
                 async with self.connection.create_process(
                     command, stdin=asyncssh.DEVNULL, stderr=asyncssh.STDOUT, errors="replace"
                 ) as process:
-                    output = await process.stdout.read(_LARGEST_OUTPUT)
+                    output = ""
+                    while part := await process.stdout.read(_LARGEST_OUTPUT):
+                        output = (output + part)[-_LARGEST_OUTPUT:]
                     await process.wait_closed()
             except asyncssh.Error as error:
                 raise ConnectionError(error.reason) from None
         status = process.returncode
-        return Answer(status if isinstance(status, int) else 255, str(output))
+        return Answer(status if isinstance(status, int) else 255, output)
 
 
 class Reach:
@@ -88,7 +101,6 @@ class Reach:
                 seen.append(key)
                 return hop.alias is not None and (known is None or _line(key) == known)
 
-        options: dict[str, Any] = {"server_host_key_algs": [known.split()[0]]} if known else {}
         if hop.alias is None and not hop.known_hosts.exists():
             raise Stalled(
                 f"ssh.knownHosts: {hop.known_hosts} is not there", "write it with ssh-keyscan, or leave it out"
@@ -108,20 +120,16 @@ class Reach:
                 connect_timeout=self._bounds.handshake,
                 login_timeout=self._bounds.handshake,
                 keepalive_interval=15,
-                **options,
+                server_host_key_algs=_preferred(known),
             )
         except asyncssh.HostKeyNotVerifiable:
-            raise self._distrust(asyncssh, hop, known, seen) from None
-        except asyncssh.KeyExchangeFailed:
-            if known is None:
-                raise
             raise self._distrust(asyncssh, hop, known, seen) from None
         if known is None and hop.alias is not None and seen:
             self._keep.record_host_key(self._cluster, hop.alias, _line(seen[-1]))
         return connection
 
     def _distrust(self, asyncssh: Any, hop: Hop, known: str | None, seen: list[Any]) -> "_Distrusted":
-        found = seen[-1].get_fingerprint() if seen else "a key of another type"
+        found = seen[-1].get_fingerprint() if seen else "not a key"
         if hop.alias is None or known is None:
             return _Distrusted(
                 f"shows the host key {found}, which {hop.known_hosts} does not hold",
@@ -172,7 +180,7 @@ class _Waiting:
         if refused_since is not None:
             raise self._refused()
         raise Stalled(
-            f"{self._name} did not answer SSH at {self._hop} within {self._bound:.0f} seconds: {self._last}",
+            f"{self._name} did not answer SSH at {self._hop} within {self._bound:g} seconds: {self._last}",
             "is it running, is that its address, does sshd run in it, and does a route lead there from this machine? "
             "Where only its node reaches it: ssh: {jump: true} in the cluster's spec",
         )
@@ -203,13 +211,24 @@ def _key(asyncssh: Any, hop: Hop) -> Any:
     raise Stalled(f"the SSH key {hop.key_file} {problem}", "name a key that is there, without a passphrase")
 
 
+def _preferred(known: str | None) -> list[str]:
+    """The kinds of host key to ask for: the recorded one's first, so that a server with several shows that one."""
+    recorded = known.split()[0] if known else ""
+    return sorted(_HOST_KEY_KINDS, key=lambda kind: _HOST_KEY_KINDS[kind] != recorded)
+
+
 def _line(key: Any) -> str:
     return " ".join(key.export_public_key("openssh").decode("ascii").split()[:2])
+
+
+def said(error: OSError) -> str:
+    """What went wrong, without the address that Python puts in its place."""
+    return os.strerror(error.errno).lower() if error.errno else str(error) or "no answer"
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer"
     if isinstance(error, OSError):
-        return (error.strerror or str(error) or "no answer").lower()
+        return said(error)
     return str(getattr(error, "reason", "")) or str(error) or type(error).__name__

@@ -4,7 +4,9 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +35,10 @@ class Sshd:
     def authorized(self) -> Path:
         return self.directory / "authorized_keys"
 
-    def new_host_key(self) -> None:
+    def new_host_key(self, kind: str = "ed25519") -> None:
         for path in self.directory.glob("host_key*"):
             path.unlink()
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / "host_key")]
+        command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(self.directory / "host_key")]
         subprocess.run(command, check=True)
 
     def allow(self, *keys: str) -> None:
@@ -52,6 +54,14 @@ class Sshd:
             f"SetEnv PATH={self.directory}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
         )
         self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                socket.create_connection((self.address, 22), timeout=1).close()
+                return
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
 
     def stop(self) -> None:
         if self.process is not None:
