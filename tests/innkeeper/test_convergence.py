@@ -323,7 +323,12 @@ class Anything(RuleBasedStateMachine):
         self.lab.sim.cluster.nodes[node].online = False
 
     @rule()
+    def the_quorum_is_lost(self) -> None:
+        self.lab.sim.cluster.quorum_lost = True
+
+    @rule()
     def the_nodes_are_back(self) -> None:
+        self.lab.sim.cluster.quorum_lost = False
         for node in self.lab.sim.cluster.nodes.values():
             node.online = True
 

@@ -56,8 +56,10 @@ class Work:
     listener: Listener
     stop: Callable[[], bool]
     wrote: list[str] = field(default_factory=list)
+    deadline: float = 0.0
 
     async def run(self) -> StepResult:
+        self.deadline = self._now() + self.site.patience
         try:
             waits = await (self._delete() if self.step.action == "delete" else self._reach())
         except Stopped:
@@ -71,7 +73,6 @@ class Work:
     async def _reach(self) -> str:
         """Attempt after attempt until the guest is as declared; returns what waits for a restart."""
         current, approved = self.step, self.step
-        deadline = asyncio.get_running_loop().time() + self.site.patience
         rounds = 0
         while True:
             if self.stop():
@@ -79,16 +80,10 @@ class Work:
             trouble = await self._attempt(current)
             if not isinstance(trouble, Waiting):
                 rounds += 1
-            elif asyncio.get_running_loop().time() > deadline:
+            elif self._now() > self.deadline:
                 raise trouble
             self._tell("verifying" if trouble is None else "waiting", "" if trouble is None else trouble.message)
-            try:
-                following = await self._look(current, trouble)
-            except (Waiting, Uncertain) as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-                await self._rest(error)
-                continue
+            following = await self._look(current, trouble)
             if isinstance(following, str):
                 return following
             if trouble is None:
@@ -134,6 +129,17 @@ class Work:
         await self.site.hypervisor.call(operation, digest, lambda line: self._tell(operation.phase, line))
 
     async def _look(self, step: Step, trouble: EngineError | None) -> Step | str:
+        """Look until there is something to see: nothing is repeated before."""
+        while True:
+            try:
+                return await self._left(step, trouble)
+            except (Waiting, Uncertain) as error:
+                if self._now() > self.deadline:
+                    raise
+                self._tell("waiting", error.message)
+                await self._rest(error)
+
+    async def _left(self, step: Step, trouble: EngineError | None) -> Step | str:
         """What is left to do: a step, or nothing (a string that tells what waits for a restart)."""
         assert self.guest is not None
         seen = await self._see(step)
@@ -216,7 +222,6 @@ class Work:
         return seen
 
     async def _delete(self) -> str:
-        deadline = asyncio.get_running_loop().time() + self.site.patience
         trouble: EngineError | None = None
         rounds = 0
         while True:
@@ -230,7 +235,7 @@ class Work:
                 await self._calls(replace(self.step, operations=calls.delete(seen)))
                 trouble = None
             except (Waiting, Conflict, Uncertain) as error:
-                if asyncio.get_running_loop().time() > deadline or rounds >= ROUNDS:
+                if self._now() > self.deadline or rounds >= ROUNDS:
                     raise
                 trouble = error
                 self._tell("waiting", error.message)
@@ -243,7 +248,12 @@ class Work:
         """Wait before the next look, unless the person wants to stop."""
         if self.stop():
             raise Stopped
-        await asyncio.sleep(error.after if isinstance(error, Waiting) else 0.2)
+        after = error.after if isinstance(error, Waiting) else 0.2
+        await asyncio.sleep(max(0.0, min(after, self.deadline - self._now())))
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     def _stopped(self) -> StepResult:
         if not self.wrote:

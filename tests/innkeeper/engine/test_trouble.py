@@ -223,3 +223,17 @@ async def test_a_token_whose_rights_shrink_breaks_nothing(lab: Lab, phase: str) 
     assert {vmid: guest.config for vmid, guest in lab.guests.items() if vmid in before and vmid == 1001} == {
         1001: before[1001]
     }
+
+
+async def test_nothing_is_repeated_before_it_was_seen_what_became_of_it(lab: Lab) -> None:
+    """The answer of the create is lost, and for a while nothing can be read either."""
+    lab.faults(
+        """
+        rules:
+          - {"on": {method: POST, path: "/nodes/*/lxc"}, do: lose-answer}
+          - {"on": {method: GET, path: "/cluster/tasks"}, times: 4, do: drop}
+        """
+    )
+    result = await lab.run(lab.proxmox(), container("web", **WEB), patience=20.0)
+    assert brief(result) == ["create Container/web 1000 done"]
+    assert lab.writes == ["POST /nodes/pve1/lxc"]
