@@ -48,7 +48,8 @@ def main() -> None:
         version = run(place / "venv/bin/innkeeper", "--version", cwd=empty).strip()
         run(place / "venv/bin/innkeeper", "--help", cwd=empty)
         run(place / "venv/bin/pvesim", "--help", cwd=empty)
-        print(f"{wheel.name}: {len(names)} files, installs, both commands work ({version})")
+        run(place / "venv/bin/innkeeper", "demo", cwd=empty)
+        print(f"{wheel.name}: {len(names)} files, installs, both commands work, the demo runs ({version})")
 
 
 if __name__ == "__main__":
