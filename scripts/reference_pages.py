@@ -1,4 +1,4 @@
-"""The reference of commands, from the command line itself, and of manifests, from the models that read them."""
+"""The reference of commands, of manifests and of the simulator's methods, from the code that they are made of."""
 
 import re
 import tomllib
@@ -14,7 +14,9 @@ from innkeeper.cli.program import app
 from innkeeper.manifests.vocabulary import Vocabulary, vocabulary
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import ClusterSpec, Metadata, ProfileSpec
+from pvesim.api.router import Router
 
+_VERBS = ["GET", "POST", "PUT", "DELETE"]
 _MODELS: dict[str, type[BaseModel]] = {
     "metadata": Metadata,
     "Cluster": ClusterSpec,
@@ -115,3 +117,17 @@ def _meaning(kind: str, field: str) -> str:
         if field in _WORDS.get(group, {}):
             return _WORDS[group][field]
     raise SystemExit(f"scripts/fields.toml says nothing about {field} of {kind}")
+
+
+def methods() -> str:
+    """What `pvesim` serves, a row for each path; methods that one version lacks say so."""
+    served = {version: Router(version).served for version in ("8.4", "9.1")}
+    by_path: dict[str, list[str]] = {}
+    for name in sorted(
+        served["8.4"] | served["9.1"], key=lambda name: (name.split()[1], _VERBS.index(name.split()[0]))
+    ):
+        verb, path = name.split()
+        only = [version for version, known in served.items() if f"{verb} {path}" in known]
+        by_path.setdefault(path, []).append(verb if len(only) == len(served) else f"{verb} ({only[0]})")
+    rows = [f"| `{path}` | {', '.join(verbs)} |" for path, verbs in by_path.items()]
+    return "\n".join(["| path | methods |", "|---|---|", *rows])
