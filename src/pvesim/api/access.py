@@ -217,6 +217,7 @@ async def delete_role(call: Call) -> object:
         if role not in call.cluster.roles:
             raise ApiError(500, f"role '{role}' does not exist")
         del call.cluster.roles[role]
+        call.cluster.acl = {entry for entry in call.cluster.acl if entry.roleid != role}  # not read without its role
     return None
 
 

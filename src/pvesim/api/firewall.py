@@ -84,14 +84,15 @@ def _at(call: Call, rules: list[dict[str, Any]]) -> int:
     return at
 
 
-def list_rules(call: Call) -> object:
-    return [row | {"pos": pos} for pos, row in enumerate(firewall.with_digest(_rules(call)))]
+def list_rules(call: Call) -> list[dict[str, Any]]:
+    env, conf, own = env_of(call), call.cluster.firewall, own_conf(call)
+    rows = firewall.with_digest(_rules(call))
+    return [row | firewall.unfit(row, env, conf, own) | {"pos": pos} for pos, row in enumerate(rows)]
 
 
 def get_rule(call: Call) -> object:
-    rows = firewall.with_digest(_rules(call))
-    at = _at(call, rows)
-    return rows[at] | {"pos": at}
+    rows = list_rules(call)
+    return rows[_at(call, rows)]
 
 
 async def create_rule(call: Call) -> object:

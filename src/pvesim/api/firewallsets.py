@@ -110,8 +110,25 @@ async def delete_set(call: Call) -> object:
     return None
 
 
-def list_entries(call: Call) -> object:
-    return firewall.with_digest(_set(call))
+_ALIAS = re.compile(r"(?:(?:dc|guest)/)?[A-Za-z][A-Za-z0-9\-_]+")
+
+
+def _check_alias(call: Call, cidr: str) -> None:
+    name = cidr.rpartition("/")[2].lower()
+    known = (call.cluster.firewall.get("aliases", {}), _aliases(call))
+    if _ALIAS.fullmatch(cidr) and not any(name in aliases for aliases in known):
+        raise ApiError(500, f"no such alias '{cidr}'")
+
+
+def list_entries(call: Call) -> list[dict[str, Any]]:
+    """With `errors` where an entry names an alias that is there no more."""
+    rows = firewall.with_digest(_set(call))
+    for row in rows:
+        try:
+            _check_alias(call, str(row["cidr"]))
+        except ApiError as error:
+            row["errors"] = {"cidr": error.message}
+    return rows
 
 
 def _entry(call: Call) -> dict[str, Any]:
@@ -122,8 +139,8 @@ def _entry(call: Call) -> dict[str, Any]:
 
 
 def get_entry(call: Call) -> object:
-    digest = firewall.digest_of(_set(call))
-    return _entry(call) | {"digest": digest}
+    cidr = _entry(call)["cidr"]
+    return next(row for row in list_entries(call) if row["cidr"] == cidr)
 
 
 async def create_entry(call: Call) -> object:
@@ -134,11 +151,7 @@ async def create_entry(call: Call) -> object:
             raise param_error(cidr=f"address '{cidr}' already exists")
         if re.search(r"/0+$", cidr):
             raise param_error(cidr="a zero prefix is not allowed in ipset entries")
-        if re.fullmatch(r"(?:(?:dc|guest)/)?[A-Za-z][A-Za-z0-9\-_]+", cidr):
-            name = cidr.rpartition("/")[2].lower()
-            known = (call.cluster.firewall.get("aliases", {}), _aliases(call))
-            if not any(name in aliases for aliases in known):
-                raise ApiError(500, f"no such alias '{cidr}'")
+        _check_alias(call, cidr)
         entries.insert(0, _settings(call, {"cidr": cidr}))
     return None
 

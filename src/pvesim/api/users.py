@@ -90,8 +90,11 @@ async def update(call: Call) -> object:
 async def delete(call: Call) -> object:
     cluster = call.cluster
     async with user_config(call, "delete user failed"):
-        userid = _user(call).userid
+        gone = _user(call)
+        userid = gone.userid
         del cluster.users[userid]
+        if userid == "root@pam":  # is there whatever the file says (PVE::AccessControl, userconfig_force_defaults)
+            cluster.users[userid] = User(userid, password=gone.password)
         for group in cluster.groups.values():
             group.users.discard(userid)
         cluster.acl = {

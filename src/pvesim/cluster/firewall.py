@@ -111,6 +111,15 @@ def verify_rule(rule: dict[str, Any], env: str, cluster: Conf, own: Conf | None)
         rule["ipversion"] = versions.pop()
 
 
+def unfit(rule: Mapping[str, Any], env: str, cluster: Conf, own: Conf | None) -> dict[str, Any]:
+    """`errors` of a rule that names what is there no more; a listed rule has them, its digest does not."""
+    try:
+        verify_rule(dict(rule), env, cluster, own)
+    except ApiError as error:
+        return {"errors": error.errors}
+    return {}
+
+
 def _verify_kind(rule: dict[str, Any], env: str) -> None:
     kind, action = str(rule.get("type") or ""), str(rule.get("action") or "")
     if not kind:

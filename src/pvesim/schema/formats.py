@@ -10,6 +10,7 @@ import ipaddress
 import re
 from collections.abc import Callable
 
+from pvesim.schema import calendar
 from pvesim.schema import firewallformats as firewall
 from pvesim.schema.types import FormatError
 
@@ -194,8 +195,8 @@ def _nameserver(text: str) -> None:
 
 
 def _calendar(text: str) -> None:
-    if not re.match(r"[A-Za-z0-9*/.:,\s~-]+$", text):
-        raise FormatError(f"unable to parse calendar event '{text}'")
+    if not calendar.valid(text):
+        raise FormatError(f"invalid calendar event '{text}'")
 
 
 STORAGE_ID = "[a-z][a-z0-9\\-_.]*[a-z0-9]"

@@ -151,6 +151,22 @@ def test_a_deleted_user_takes_everything_along(sim: Sim) -> None:
     assert sim.call("GET", "/access/acl").data == []
 
 
+def test_root_is_always_there_but_its_tokens_go_with_it(sim: Sim) -> None:
+    assert sim.call("DELETE", "/access/users/root@pam").data is None
+    assert sim.call("GET", "/version").reason == "Authentication failed!"
+    login = {"username": "root@pam", "password": "rootpass1"}
+    assert sim.call("POST", "/access/ticket", login, token=None).data["username"] == "root@pam"
+
+
+def test_a_deleted_role_is_nobodys(sim: Sim) -> None:
+    sim.call("POST", "/access/roles", {"roleid": "Op", "privs": "VM.Audit"})
+    grant(sim, "/vms", "Op")
+    assert sim.call("DELETE", "/access/roles/Op").data is None
+    assert sim.call("GET", "/access/acl").data == []
+    sim.call("POST", "/access/roles", {"roleid": "Op", "privs": "VM.Audit"})
+    assert sim.call("GET", "/access/acl").data == []
+
+
 @pytest.mark.parametrize(
     ("version", "has", "lacks"),
     [("9.1.9", "VM.GuestAgent.Audit", "VM.Monitor"), ("8.4.1", "VM.Monitor", "VM.Replicate")],

@@ -70,6 +70,19 @@ def test_aliases_sets_groups_and_references(sim: Sim) -> None:
     assert sim.call("DELETE", f"{FW}/groups/web").data is None
 
 
+def test_a_rule_outlives_what_it_names(sim: Sim) -> None:
+    assert sim.call("POST", f"{FW}/aliases", {"name": "home", "cidr": "10.0.0.1"}).data is None
+    assert sim.call("POST", f"{FW}/ipset", {"name": "lan"}).data is None
+    assert sim.call("POST", f"{FW}/ipset/lan", {"cidr": "home"}).data is None
+    assert sim.call("POST", f"{FW}/rules", {"type": "in", "action": "ACCEPT", "source": "home"}).data is None
+    before = sim.call("GET", f"{FW}/rules/0").data
+    assert "errors" not in before
+    assert sim.call("DELETE", f"{FW}/aliases/home").data is None
+    after = sim.call("GET", f"{FW}/rules/0").data
+    assert after == before | {"errors": {"source": "no such alias 'home'"}}
+    assert sim.call("GET", f"{FW}/ipset/lan").data[0]["errors"] == {"cidr": "no such alias 'home'"}
+
+
 def test_options(sim: Sim) -> None:
     container(sim)
     empty = sim.call("GET", f"{CT}/firewall/options").data

@@ -54,6 +54,19 @@ def test_destroy_takes_its_volumes(vm: Machine) -> None:
     assert vm.call("GET", "/config").status == 500
 
 
+def test_an_imported_disk_keeps_its_format_where_the_storage_has_it(vm: Machine) -> None:
+    assert vm.create(scsi0=f"local:0,import-from={IMAGE}", scsi1=f"thin:0,import-from={IMAGE}") == "OK"
+    assert vm.config["scsi0"].startswith(f"local:{vm.vmid}/vm-{vm.vmid}-disk-0.qcow2,")
+    assert vm.config["scsi1"].startswith(f"thin:vm-{vm.vmid}-disk-")
+
+
+def test_a_disk_of_a_template_that_cannot_be_a_base_stays_as_it_is(vm: Machine) -> None:
+    assert vm.create(scsi0="local:1") == "OK"
+    assert vm.run("POST", "/template") == "OK"
+    assert vm.run("POST", "/template", disk="scsi0") == "OK"
+    assert "base-" in vm.config["scsi0"]
+
+
 def test_a_base_in_use_stays(vm: Machine) -> None:
     clone = Machine(vm.sim, vm.vmid + 5000)
     assert vm.create(scsi0=f"local:0,import-from={IMAGE},format=qcow2") == "OK"

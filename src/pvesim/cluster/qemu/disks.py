@@ -140,7 +140,7 @@ async def _import(cluster: Cluster, node: str, vmid: int, one: Drive, name: str,
             raise ApiError(error.status, f"cannot import from '{source}' - {error.message}") from None
         size = volume.size
         formats = storage.type_of(storage.lookup(cluster, name)).formats
-        form = form or (volume.format if volume.format in formats and volume.content == "images" else None)
+        form = form or (volume.format if volume.format in formats else None)
     volid = await storage.alloc(cluster, name, node, vmid, size, form, log=log)
     if volume:
         await storage.copy_data(cluster, node, source, volid)
@@ -223,12 +223,10 @@ async def detach(call: Caller, guest: Guest, one: Drive, log: Log, *, force: boo
 
 
 async def make_template(cluster: Cluster, guest: Guest, only: str | None = None) -> None:
-    """Turn the VM's disks into base images (template_create)."""
-    disks = [one for one in drive.drives(guest.config) if not one.is_cdrom and only in (None, one.slot)]
-    for one in disks:
-        if not storage.feature(cluster, "template", one.file):
-            raise TaskFailed(f"volume '{one.file}' does not support template/clone")
-    for one in disks:
+    """Turn those of the VM's disks that can be one into base images (template_create)."""
+    for one in drive.drives(guest.config):
+        if one.is_cdrom or only not in (None, one.slot) or not storage.feature(cluster, "template", one.file):
+            continue
         base = await storage.make_base(cluster, guest.node, one.file)
         guest.config[one.slot] = one.with_file(base, one.size).text()
     machine.save(cluster, guest)
