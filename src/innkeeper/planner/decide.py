@@ -308,8 +308,13 @@ def _replace(
         operations = (*calls.delete(seen), *made.operations)
         step = replace(step, node=made.node, vmid=made.vmid, operations=operations, running=made.running)
         return Decision(guest, cluster, outcome, step, difference)
-    code = "Protected" if guarded else "ReplaceNeeded"
-    finding = _error(guest, code, f"{guest.ref}: {fields} can only be had by a new guest; {refusal}", advice)
+    summary = f"{guest.ref}: {fields} can only be had by a new guest; {refusal}"
+    # A plan may well show what a person has still to allow; an apply that leaves it undone fails.
+    finding = (
+        _error(guest, "Protected", summary, advice)
+        if guarded
+        else Diagnostic("warning", "ReplaceNeeded", summary, advice, guest.origin.location)
+    )
     return Decision(guest, cluster, outcome, replace(step, refused=refusal), difference, (finding,))
 
 
