@@ -4,6 +4,7 @@ A store is read when its first key is asked for, whole, and once per run. What g
 place, never with a value.
 """
 
+import json
 import os
 import re
 import shlex
@@ -127,8 +128,8 @@ class Secrets:
         except EngineError as error:
             raise Missing(error.message, error.advice) from None
         words = [sops, "--decrypt", "--output-type", "json", str(path)]
-        text = _output(words, path.parent, self._environ, f"sops --decrypt {path}")
-        return _mapping(text, path)
+        values = json.loads(_output(words, path.parent, self._environ, f"sops --decrypt {path}"))
+        return {str(name): value for name, value in values.items()}
 
     def _identity(self, place: _Place) -> Path:
         named = place.store.age_identity
