@@ -90,7 +90,7 @@ def _homelab(place: Path) -> Iterator[tuple[Path, dict[str, str]]]:
             for file in (ROOT / "examples/homelab").glob("*.yaml"):
                 text = re.sub(r"endpoints: .*", f"endpoints: [{', '.join(ready['nodes'].values())}]", file.read_text())
                 (manifests / file.name).write_text(re.sub(r"caFile: [^}]*", f"caFile: {ready['cafile']}", text))
-            kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+            kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "HOME", "LANG")}
             secret = next(iter(ready["tokens"].values()))
             yield manifests, kept | {"PVE_TOKEN_SECRET": secret, "COLUMNS": str(_WIDTH)}
         finally:

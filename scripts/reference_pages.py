@@ -24,7 +24,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "VirtualMachine": VirtualMachineSpec,
     "Profile": ProfileSpec,
 }
-_WORDS: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "fields.toml").read_text(encoding="utf-8"))
+_WORDS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "fields.toml").read_text(encoding="utf-8"))
 
 
 def commands() -> str:
@@ -75,7 +75,8 @@ def fields(kind: str) -> str:
     """A row for each field: what goes there with its unit and limits, the default, what it means."""
     model = _MODELS[kind]
     lines = ["| field | what goes there | default | meaning |", "|---|---|---|---|"]
-    lines += [_row(kind, model, path) for path in _paths(vocabulary(model), [])]
+    paths = (path for path in _paths(vocabulary(model), []) if f"{kind}.{path[0]}" not in _WORDS["not_yet"])
+    lines += [_row(kind, model, path) for path in paths]
     return "\n".join(lines)
 
 
@@ -115,7 +116,7 @@ def _cell(text: str) -> str:
 def _meaning(kind: str, field: str) -> str:
     for group in (kind, "guest"):
         if field in _WORDS.get(group, {}):
-            return _WORDS[group][field]
+            return str(_WORDS[group][field])
     raise SystemExit(f"scripts/fields.toml says nothing about {field} of {kind}")
 
 

@@ -38,7 +38,7 @@ class Reader:
     def __post_init__(self) -> None:
         self.where = self.home / "innkeeper"
         shutil.copytree(ROOT / "examples", self.where / "examples")
-        kept = {name: value for name, value in os.environ.items() if name in ("LANG", "VIRTUAL_ENV")}
+        kept = {name: value for name, value in os.environ.items() if name in ("LANG", "PYTHONPATH", "VIRTUAL_ENV")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         git = {f"GIT_{who}_{what}": "reader" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         self.environment = kept | git | {"PATH": path, "HOME": str(self.home), "COLUMNS": "100", "NO_COLOR": "1"}

@@ -54,7 +54,8 @@ def summary_line(plan: Plan) -> Text:
 def _step_lines(step: Step) -> Iterator[Text]:
     symbol, style = SYMBOLS[step.action]
     head = Text(f"{symbol} {step.ref}", f"bold {style}")
-    where = f"{step.vmid} on {step.node}" if step.node else str(step.vmid)
+    vmid = str(step.vmid) if step.former in (None, step.vmid) else f"{step.former} → {step.vmid}"
+    where = f"{vmid} on {step.node}" if step.node else vmid
     head.append(f"  {where}, cluster {step.cluster}", "not bold default")
     head.append(f"  {step.action}", f"not bold {style}")
     if step.impact not in ("none", "live"):
