@@ -14,6 +14,7 @@ from innkeeper.planner.order import waves
 from innkeeper.planner.pair import Adopt, Blocked, Ours, pair
 from innkeeper.planner.place import Room, nearest
 from innkeeper.planner.policy import Policy, Unreachable, Views, named
+from innkeeper.planner.rights import permitted
 
 
 def plan(declared: Declared, views: Views, policy: Policy) -> Plan:
@@ -33,7 +34,8 @@ def examine(declared: Declared, views: Views, policy: Policy) -> tuple[Decision,
             continue
         ground = Ground(cluster, view, policy, room_of(guests, view))
         outcomes = pair(guests, view, policy.source, policy.take_over)
-        decisions += [decide(guest, outcomes[guest.ref], ground) for guest in chosen]
+        defaults = cluster.spec.defaults
+        decisions += [permitted(decide(guest, outcomes[guest.ref], ground), view, defaults) for guest in chosen]
     return tuple(decisions)
 
 

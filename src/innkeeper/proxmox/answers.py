@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from innkeeper.engine.errors import Conflict, EngineError, Stalled, Uncertain, Waiting
-from innkeeper.proxmox.grants import grant
+from innkeeper.settings.grants import grant
 
 DEAD_NODE: Final = 595
 """pveproxy could not connect to the node that the path names (AnyEvent::HTTP): the call was not made."""

@@ -13,8 +13,8 @@ from innkeeper.engine.ports import Scope
 from innkeeper.model.objects import Cluster, Guest
 from innkeeper.model.observed import ClusterView
 from innkeeper.proxmox.hypervisor import Proxmox
-from innkeeper.proxmox.privileges import excess, missing, needs
 from innkeeper.proxmox.tls import Endpoint, expiry, fingerprint, parse_endpoint, presented
+from innkeeper.settings.privileges import excess, missing, needs
 
 OLDEST = (8, 4)
 _SKEW = 30.0

@@ -15,10 +15,10 @@ from innkeeper.engine.ports import Scope
 from innkeeper.model.observed import ClusterView, Node, ObservedGuest
 from innkeeper.proxmox import listing
 from innkeeper.proxmox.catalog import read_catalog
-from innkeeper.proxmox.grants import grant
 from innkeeper.proxmox.guests import observed, unread
 from innkeeper.proxmox.listing import Row, Rows
 from innkeeper.proxmox.session import PER_NODE, Session
+from innkeeper.settings.grants import grant
 from innkeeper.settings.marker import TAG
 
 

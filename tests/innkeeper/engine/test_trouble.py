@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,11 +11,12 @@ import pytest
 from innkeeper.engine.ports import Event, Hypervisor
 from innkeeper.engine.reconcile import carry_out, prepare
 from innkeeper.engine.result import Result
-from innkeeper.model.objects import Declared, Guest
+from innkeeper.model.objects import Cluster, Credentials, Declared, Guest
 from innkeeper.planner.policy import Policy, Unreachable
+from innkeeper.proxmox.hypervisor import Proxmox
 from innkeeper.settings.marker import read_marker
 from pvesim.cluster.state import Guest as Simulated
-from tests.innkeeper.engine.lab import Lab, brief
+from tests.innkeeper.engine.lab import OLDER, SEED, Lab, brief, running
 from tests.innkeeper.engine.test_life import WEB
 from tests.innkeeper.planner.worlds import container, machine
 
@@ -237,3 +240,49 @@ async def test_nothing_is_repeated_before_it_was_seen_what_became_of_it(lab: Lab
     result = await lab.run(lab.proxmox(), container("web", **WEB), patience=20.0)
     assert brief(result) == ["create Container/web 1000 done"]
     assert lab.writes == ["POST /nodes/pve1/lxc"]
+
+
+def few(rights: str) -> str:
+    """The end of a seed: a token with these rights on everything and no others."""
+    return f"""
+  - {{tokenid: "keeper@pve!few", privsep: false, value: {OLDER}}}
+users: [{{userid: keeper@pve}}]
+roles: [{{roleid: Few, privs: [{rights}]}}]
+acl: [{{path: /, ugid: keeper@pve, roleid: Few}}]
+"""
+
+
+def keeper(lab: Lab) -> Cluster:
+    credentials = Credentials.model_validate({"tokenID": "keeper@pve!few", "tokenSecret": {"env": "FEW"}})
+    return replace(lab.cluster, spec=lab.cluster.spec.model_copy(update={"credentials": credentials}))
+
+
+async def test_a_replacement_that_could_not_be_made_again_is_refused_before_the_delete(tmp_path: Path) -> None:
+    """The token may destroy the guest and may not allocate its disks."""
+    rights = "VM.Allocate, VM.Audit, VM.PowerMgmt, VM.Config.Options, Sys.Audit, Datastore.Audit"
+    async with running(tmp_path, SEED + few(rights)) as lab:
+        await lab.apply(container("web", **WEB))
+        proxmox = Proxmox(keeper(lab), tmp_path, {"FEW": OLDER})
+        before = dict(lab.only().config)
+        other = container("web", **WEB | {"unprivileged": False})
+        result = await lab.run(proxmox, other, replace=frozenset({"web"}))
+        assert (result.results, result.writes) == ((), 0)
+        found = {item.code: item for item in result.plan.diagnostics if "/storage" in item.summary}
+        assert list(found) == ["MissingPrivilege"]
+        assert "Datastore.AllocateSpace" in found["MissingPrivilege"].summary
+        assert "pveum acl modify /storage" in found["MissingPrivilege"].detail
+        assert lab.only().config == before
+
+
+async def test_a_right_that_only_one_change_needs_stops_only_that(tmp_path: Path) -> None:
+    """Memory may be changed, the number of cores may not."""
+    rights = "VM.Audit, VM.PowerMgmt, VM.Config.Options, VM.Config.Memory, Sys.Audit"
+    async with running(tmp_path, SEED + few(rights)) as lab:
+        await lab.apply(container("web", **WEB))
+        proxmox = Proxmox(keeper(lab), tmp_path, {"FEW": OLDER})
+        result = await lab.run(proxmox, container("web", **WEB | {"memory": "1Gi"}))
+        assert brief(result) == ["update Container/web 1000 done"]
+        proxmox = Proxmox(keeper(lab), tmp_path, {"FEW": OLDER})
+        result = await lab.run(proxmox, container("web", **WEB | {"memory": "1Gi", "cpu": {"cores": 3}}))
+        assert brief(result) == ["update Container/web 1000 skipped: the token lacks VM.Config.CPU"]
+        assert lab.only().config["memory"] == "1024"

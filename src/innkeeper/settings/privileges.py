@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import Cluster, Guest
-from innkeeper.proxmox.grants import Permissions, allowed, grant
 from innkeeper.settings.desired import Desired, compile_guest
+from innkeeper.settings.grants import Permissions, allowed, grant
 from innkeeper.settings.table import find
 
 
@@ -41,13 +41,14 @@ def needs(cluster: Cluster, guests: Iterable[Guest], version: tuple[int, int]) -
     ]
     for guest in guests:
         desired, _ = compile_guest(guest, cluster.spec.defaults, version)
-        found += _guest_needs(guest, desired)
+        found += making(guest, desired)
     return tuple(dict.fromkeys(found))
 
 
-def _guest_needs(guest: Guest, desired: Desired) -> Iterator[Need]:
-    spec, name = guest.spec, str(guest.ref)
-    paths: tuple[str, ...] = (f"/vms/{spec.vmid}" if spec.vmid else "/vms",)
+def making(guest: Guest, desired: Desired, vmid: int | None = None) -> Iterator[Need]:
+    """What creating this guest, changing it in any way and deleting it takes; `vmid` where it is chosen already."""
+    spec, name, vmid = guest.spec, str(guest.ref), guest.spec.vmid or vmid
+    paths: tuple[str, ...] = (f"/vms/{vmid}" if vmid else "/vms",)
     if desired.pool:
         paths = (f"/pool/{desired.pool}", *paths)
         for privilege in ("Pool.Allocate", "Pool.Audit"):
@@ -56,18 +57,32 @@ def _guest_needs(guest: Guest, desired: Desired) -> Iterator[Need]:
     yield Need(paths, "VM.Config.Options", f"{name}: notes and tags, where the marker is")
     if desired.running is not None:
         yield Need(paths, "VM.PowerMgmt", f"{name}: running")
-    for setting in [*desired.scalars, *desired.parts]:
-        known = find("Container" if isinstance(spec, ContainerSpec) else "VirtualMachine", setting)
-        if known is not None and known.privilege:
-            yield Need(paths, known.privilege, f"{name}: {setting}")
-        if known is not None and "root" in known.marks:
-            yield Need(paths, "", f"{name}: {setting}")
+    yield from _setting_needs(guest, paths, [*desired.scalars, *desired.parts])
     yield from _volume_needs(name, paths, desired)
     yield from _network_needs(name, desired)
     if isinstance(spec, ContainerSpec):
         yield from _container_needs(name, spec, desired)
     else:
         yield from _machine_needs(name, spec, desired)
+
+
+def changing(guest: Guest, vmid: int, pool: str | None, settings: Iterable[str], *, power: bool) -> Iterator[Need]:
+    """What writing these settings of an existing guest takes; `power`: it is started, stopped or restarted as well."""
+    name = str(guest.ref)
+    paths = (*((f"/pool/{pool}",) if pool else ()), f"/vms/{vmid}")[::-1]
+    yield Need(paths, "VM.Config.Options", f"{name}: notes and tags, where the marker is")
+    yield from _setting_needs(guest, paths, settings)
+    if power:
+        yield Need(paths, "VM.PowerMgmt", f"{name}: running")
+
+
+def _setting_needs(guest: Guest, paths: tuple[str, ...], settings: Iterable[str]) -> Iterator[Need]:
+    for setting in settings:
+        known = find("Container" if isinstance(guest.spec, ContainerSpec) else "VirtualMachine", setting)
+        if known is not None and known.privilege:
+            yield Need(paths, known.privilege, f"{guest.ref}: {setting}")
+        if known is not None and "root" in known.marks:
+            yield Need(paths, "", f"{guest.ref}: {setting}")
 
 
 def _volume_needs(name: str, paths: tuple[str, ...], desired: Desired) -> Iterator[Need]:
