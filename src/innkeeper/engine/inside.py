@@ -6,6 +6,7 @@ from typing import Protocol
 
 from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.inside import Check, SecretStore
+from innkeeper.model.inside import CheckResult as CheckResult
 from innkeeper.model.objects import Cluster, Origin, Ref
 
 
@@ -70,15 +71,6 @@ class Target:
     address: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """`detail` is the last answer: what came instead of what was expected."""
-
-    name: str
-    ok: bool
-    detail: str = ""
-
-
 Tell = Callable[[str], None]
 
 
@@ -89,6 +81,9 @@ class Insider(Protocol):
 
     def authorized_keys(self, cluster: str) -> tuple[str, ...]:
         """Public keys that every new guest of the cluster must accept, so that it can be reached."""
+
+    def forget(self, cluster: str, vmid: int) -> None:
+        """A guest was made or destroyed: what is known of its host key is no longer true."""
 
     async def configure(self, item: Inside, target: Target, tell: Tell) -> None:
         """Reach the guest, wait for it with a bound, run its roles; `tell` gets one line per task."""

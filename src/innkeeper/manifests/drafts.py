@@ -13,11 +13,13 @@ from innkeeper.manifests.origins import Passage, finding
 from innkeeper.manifests.validation import described, validate
 from innkeeper.manifests.vocabulary import nearest
 from innkeeper.manifests.yamltext import Document
+from innkeeper.model.applications import ApplicationSpec
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import API_VERSION, ClusterSpec, Metadata, Origin, ProfileSpec, Ref
 
 MODELS: Mapping[str, type[BaseModel]] = {
+    "Application": ApplicationSpec,
     "Cluster": ClusterSpec,
     "Container": ContainerSpec,
     "Profile": ProfileSpec,

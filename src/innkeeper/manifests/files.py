@@ -1,4 +1,4 @@
-"""The only module here that touches the file system: which files are manifests, and their text."""
+"""The only module here that touches the file system: which files are manifests, their text, and where roles lie."""
 
 import difflib
 import sys
@@ -11,6 +11,8 @@ from innkeeper.model.diagnostics import Diagnostic, Location
 
 STDIN = "<stdin>"
 LARGEST_FILE = 32 << 20
+BUNDLED = Path(__file__).parents[1]
+"""Innkeeper's own package, which brings `roles/` and `profiles/`."""
 _SUFFIXES = (".yaml", ".yml")
 _NEVER_MANIFESTS = frozenset({"__pycache__", "node_modules", "site-packages", "venv"})
 
@@ -64,7 +66,9 @@ def _read(path: Path, seen: set[Path], *, named: bool) -> Iterator[SourceText]:
 def _may_hold_manifests(entry: Path) -> bool:
     if entry.name.startswith("."):
         return False
-    return entry.name not in _NEVER_MANIFESTS if entry.is_dir() else entry.suffix.lower() in _SUFFIXES
+    if entry.is_dir():
+        return entry.name not in _NEVER_MANIFESTS and not _is_role(entry)
+    return entry.suffix.lower() in _SUFFIXES
 
 
 def _decoded(file: str, content: bytes, *, named: bool) -> SourceText:
@@ -105,3 +109,45 @@ def _missing(path: Path) -> SourceText:
 def _failed(file: str, code: str, problem: str, advice: str, line: int = 0, column: int = 0) -> SourceText:
     failure = Diagnostic("error", code, problem, advice, Location(file, line, column))
     return SourceText(file, "", named=True, failure=failure)
+
+
+def bundled_profiles() -> dict[str, Path]:
+    """The profiles that come with Innkeeper, each in a file of its name."""
+    return {path.stem: path for path in sorted((BUNDLED / "profiles").glob("*.yaml"))}
+
+
+def directory_of(file: str) -> Path:
+    """The directory that a manifest's relative paths begin at."""
+    return Path() if file == STDIN else Path(file).parent
+
+
+def role_directory(name: str, beside: Iterable[Path]) -> Path | None:
+    """The directory of a role: below one of these directories (or of those above it in its checkout), else bundled.
+
+    In each, `roles/NAME` comes before `NAME`. A link that leads out of where the search began does not count.
+    """
+    for start in dict.fromkeys(beside):
+        for base in _upwards(start):
+            for place in (base / "roles" / name, base / name):
+                if _is_role(place) and place.resolve().is_relative_to(_upwards(start)[-1]):
+                    return place
+    place = BUNDLED / "roles" / name
+    return place if _is_role(place) and place.resolve().is_relative_to((BUNDLED / "roles").resolve()) else None
+
+
+def role_names(beside: Iterable[Path]) -> list[str]:
+    """Every role that could have been meant, our own bundled ones among them."""
+    bases = [base / "roles" for start in beside for base in _upwards(start)]
+    found = {place.name for base in (*bases, BUNDLED / "roles") if base.is_dir() for place in base.iterdir()}
+    return sorted(name for name in found if not name.startswith("."))
+
+
+def _upwards(start: Path) -> list[Path]:
+    """A directory and those above it up to the root of its git checkout; only itself outside of one."""
+    whole = start.resolve()
+    root = next((base for base in (whole, *whole.parents) if (base / ".git").exists()), whole)
+    return [base for base in (whole, *whole.parents) if base.is_relative_to(root)]
+
+
+def _is_role(place: Path) -> bool:
+    return any((place / part).is_dir() for part in ("tasks", "meta", "handlers", "defaults"))

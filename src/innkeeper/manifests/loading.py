@@ -4,17 +4,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from innkeeper.manifests.applications import Expanded, expand
 from innkeeper.manifests.checks import check_guest
 from innkeeper.manifests.crosschecks import check_clusters, check_together
 from innkeeper.manifests.drafts import KINDS, Draft, Foreign, Rejected, draft, without_empty
-from innkeeper.manifests.files import SourceText, read
-from innkeeper.manifests.origins import OverProfile, finding
-from innkeeper.manifests.profiles import SPECS, ReadyProfile, merged, outside, read_profile
+from innkeeper.manifests.files import SourceText, bundled_profiles, directory_of, read
+from innkeeper.manifests.insides import Roles, check_references, role_directories
+from innkeeper.manifests.layers import Layer, located, roles_of, together
+from innkeeper.manifests.origins import finding
+from innkeeper.manifests.profiles import SPECS, ReadyProfile, outside, read_profile
 from innkeeper.manifests.validation import validate
 from innkeeper.manifests.vocabulary import nearest
 from innkeeper.manifests.yamltext import documents
 from innkeeper.model.diagnostics import Diagnostic, Location, has_errors
-from innkeeper.model.objects import API_VERSION, Cluster, ClusterSpec, Declared, Guest, Origin, Ref
+from innkeeper.model.objects import API_VERSION, Cluster, ClusterSpec, Declared, Guest, Metadata, Origin, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class _Loader:
     clusters: list[Cluster] = field(default_factory=list)
     cluster_names: list[str] = field(default_factory=list)
     profiles: dict[str, ReadyProfile] = field(default_factory=dict)
+    bundled: dict[str, ReadyProfile | None] = field(default_factory=dict)
+    roles: Roles = field(default_factory=Roles)
 
     def take(self, source: SourceText) -> None:
         if source.failure is not None:
@@ -65,21 +70,20 @@ class _Loader:
                 self.diagnostics += result.diagnostics
                 if result.ref is not None:
                     self.places.setdefault(result.ref, Location(source.file, document.line, document.column))
-            elif self._is_new(result):
+            elif self._is_new(result.ref, result.origin):
                 self.drafts.append(result)
         if ours:
             self.files.append(source.file)
         if foreign:
             self.diagnostics.append(_not_ours(foreign, must=source.named))
 
-    def _is_new(self, found: Draft) -> bool:
-        place = found.origin.location
-        first = self.places.setdefault(found.ref, place)
-        if first is place:
+    def _is_new(self, ref: Ref, origin: Origin) -> bool:
+        first = self.places.setdefault(ref, origin.location)
+        if first is origin.location:
             return True
-        problem = f"{found.ref} is declared already ({first})"
+        problem = f"{ref} is declared already ({first})"
         advice = "Rename one of the two, or remove it."
-        self.diagnostics.append(finding("DuplicateName", found.origin, "metadata.name", problem, advice))
+        self.diagnostics.append(finding("DuplicateName", origin, "metadata.name", problem, advice))
         return False
 
     def finish(self, given: str) -> Loaded:
@@ -110,8 +114,21 @@ class _Loader:
         self.drafts.clear()
         waiting.reverse()
         while waiting:
-            guest = self._guest(waiting.pop())
-            if guest is not None:
+            found = waiting.pop()
+            if found.ref.kind == "Application":
+                yield from self._application(found)
+            elif guest := self._guest(found, found.ref, found.metadata, (Layer(found.spec, found.passage),)):
+                yield guest
+
+    def _application(self, found: Draft) -> Iterator[Guest]:
+        for item in expand(found):
+            if isinstance(item, Diagnostic):
+                self.diagnostics.append(item)
+                continue
+            origin = Origin(item.place, located(item.layers).locate)
+            if self._is_new(item.ref, origin) and (
+                guest := self._guest(found, item.ref, item.metadata, item.layers, item)
+            ):
                 yield guest
 
     def _cluster(self, found: Draft) -> None:
@@ -125,45 +142,78 @@ class _Loader:
         ready = read_profile(found)
         if isinstance(ready, tuple):
             self.diagnostics += ready
-        else:
-            self.profiles[found.ref.name] = ready
+            return
+        self.profiles[found.ref.name] = ready
+        if found.ref.name in bundled_profiles():
+            problem = f"this is used in place of the profile {found.ref.name} that comes with Innkeeper"
+            self.diagnostics.append(finding("ProfileHidden", found.origin, "metadata.name", problem, "", "info"))
 
-    def _guest(self, found: Draft) -> Guest | None:
-        raw, origin = found.spec, found.origin
-        name = raw.get("profile")
-        ready = self._profile_of(name, found) if isinstance(name, str) else None
-        if ready is not None:
-            raw = merged(ready.defaults[found.ref.kind], raw)
-            origin = Origin(origin.location, OverProfile(found.passage, ready.draft.passage).locate)
+    def _guest(
+        self, found: Draft, ref: Ref, metadata: Metadata, layers: tuple[Layer, ...], item: Expanded | None = None
+    ) -> Guest | None:
+        """The guest of these layers, its profile's below them."""
+        raw, origin = layers[0].raw if len(layers) == 1 else together(layers), found.origin
+        name, kind = raw.get("profile"), ref.kind
+        ready = self._profile_of(name, found, kind) if isinstance(name, str) else None
+        below = (ready.layer(kind),) if ready is not None else ()
+        if item is not None:
+            below = (item.deployed(roles_of(together((*layers, *below)))), *below)
+        if below or len(layers) > 1:
+            layers = (*layers, *below)
+            raw = together(layers)
+            origin = Origin(item.place if item else origin.location, located(layers).locate)
         if raw.get("cluster") is None and len(self.clusters) == 1:
-            raw = raw | {"cluster": self.clusters[0].name}
+            raw = {**raw, "cluster": self.clusters[0].name}
+        if (raw.get("configure") or raw.get("health")) and raw.get("running") is None:
+            raw = {**raw, "running": True}
         data = without_empty(raw) if found.empty_fields else raw
-        spec = validate(SPECS[found.ref.kind], data, "spec", origin)
+        spec = validate(SPECS[kind], data, "spec", origin)
         if isinstance(spec, tuple):
             self.diagnostics += spec
             return None
         if ready is not None:
             self.diagnostics += outside(ready.profile.spec.allowed, raw, ready.profile.name, origin, "spec")
-        labels, annotations = found.metadata.labels, found.metadata.annotations
-        guest = Guest(found.ref, spec, origin, tuple(labels.items()), tuple(annotations.items()))
+        directories: tuple[str, ...] = ()
+        if spec.configure is not None:
+            beside = [directory_of(origin.location.file)]
+            beside += [directory_of(ready.profile.origin.location.file)] if ready is not None else []
+            directories, wrong = role_directories(spec.configure, origin, tuple(beside), self.roles)
+            self.diagnostics += (*wrong, *check_references(spec.configure, origin))
+        labels, annotations = metadata.labels, metadata.annotations
+        guest = Guest(ref, spec, origin, tuple(labels.items()), tuple(annotations.items()), directories)
         return guest if self._has_cluster(guest) and (ready is not None or name is None) else None
 
-    def _profile_of(self, name: str, found: Draft) -> ReadyProfile | None:
+    def _profile_of(self, name: str, found: Draft, kind: str) -> ReadyProfile | None:
         """The profile; None where it is unknown, faulty (said already), or not for this kind."""
         ready = self.profiles.get(name)
+        if ready is None and Ref("Profile", name) not in self.places:
+            ready = self._bundled(name)
         if ready is None:
             if Ref("Profile", name) not in self.places:
-                advice = _meant(name, [ref.name for ref in self.places if ref.kind == "Profile"], "profiles")
-                problem = f"profile {name} is not declared"
+                known = [*(ref.name for ref in self.places if ref.kind == "Profile"), *bundled_profiles()]
+                problem, advice = f"profile {name} is not declared", _meant(name, known, "profiles")
                 self.diagnostics.append(finding("UnknownProfile", found.origin, "spec.profile", problem, advice))
             return None
         kinds = ready.profile.spec.supported_kinds
-        if found.ref.kind not in kinds:
-            problem = f"profile {name} is not for a {found.ref.kind}"
+        if kind not in kinds:
+            problem = f"profile {name} is not for a {kind}"
             advice = f"It supports {', '.join(kinds)} ({ready.profile.origin.at('spec.supportedKinds')})."
             self.diagnostics.append(finding("ProfileKind", found.origin, "spec.profile", problem, advice))
             return None
         return ready
+
+    def _bundled(self, name: str) -> ReadyProfile | None:
+        """A profile that comes with Innkeeper."""
+        if name not in self.bundled:
+            path = bundled_profiles().get(name)
+            self.bundled[name] = None
+            for source in read([path] if path else []):
+                for document in documents(source.text):
+                    found = draft(document, source.file, source.text)
+                    ready = read_profile(found) if isinstance(found, Draft) else ()
+                    if isinstance(ready, ReadyProfile):
+                        self.bundled[name] = ready
+        return self.bundled[name]
 
     def _has_cluster(self, guest: Guest) -> bool:
         declared, name = self.cluster_names, guest.spec.cluster

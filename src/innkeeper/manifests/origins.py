@@ -29,22 +29,6 @@ class Passage:
         return self.find(path)[1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OverProfile:
-    """A guest's document over its profile's: a field that only the profile names stands in the profile."""
-
-    own: Passage
-    profile: Passage
-
-    def locate(self, path: str) -> Location | None:
-        known, place = self.own.find(path)
-        if known == path or any(part.isdigit() for part in known.split(".")):
-            return place
-        inherited, elsewhere = self.profile.find("spec.defaults." + path.removeprefix("spec."))
-        depth = len(inherited.removeprefix("spec.defaults").split(".")) if "defaults" in inherited else 0
-        return elsewhere if depth > len(known.split(".")) else place
-
-
 @lru_cache(maxsize=64)
 def _places(passage: Passage) -> dict[str, Place]:
     return places(passage.text[passage.start : passage.end], passage.first_line)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from innkeeper.manifests.drafts import Draft, without_empty
+from innkeeper.manifests.layers import Layer, Raw, merged, profile_layer, roles_of
 from innkeeper.manifests.origins import finding
 from innkeeper.manifests.validation import described, validate
 from innkeeper.manifests.vocabulary import Vocabulary, vocabulary
@@ -27,6 +28,9 @@ class ReadyProfile:
     draft: Draft
     defaults: Mapping[str, dict[str, object]]
 
+    def layer(self, kind: str) -> Layer:
+        return profile_layer(self.defaults[kind], self.draft.passage)
+
 
 def read_profile(draft: Draft) -> ReadyProfile | tuple[Diagnostic, ...]:
     spec = validate(ProfileSpec, without_empty(draft.spec), "spec", draft.origin)
@@ -36,9 +40,8 @@ def read_profile(draft: Draft) -> ReadyProfile | tuple[Diagnostic, ...]:
     if not kinds:
         return (finding("MissingField", draft.origin, "spec.supportedKinds", "the list is empty", "Name a kind."),)
     found = [*_unknown_defaults(spec, draft.origin), *_limits(spec, draft.origin)]
-    defaults: dict[str, dict[str, object]] = {
-        kind: _fitting(spec.defaults, vocabulary(SPECS[kind]), ()) for kind in kinds
-    }
+    given = merged(spec.defaults, _apart(draft))
+    defaults: dict[str, dict[str, object]] = {kind: _fitting(given, vocabulary(SPECS[kind]), ()) for kind in kinds}
     if not found:
         found += _faulty_defaults(spec, defaults, draft.origin)
         for kind in kinds:
@@ -48,13 +51,23 @@ def read_profile(draft: Draft) -> ReadyProfile | tuple[Diagnostic, ...]:
     return ReadyProfile(Profile(draft.ref.name, spec, draft.origin), draft, defaults)
 
 
-def merged(base: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
-    """Maps merge, everything else replaces; a field of `own` without a value takes the default away."""
-    result = dict(base)
-    for key, value in own.items():
-        below = result.get(key)
-        result[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return result
+def _apart(draft: Draft) -> dict[str, object]:
+    """What stands beside the defaults and belongs to them: roles, checks, packages, the web server."""
+    spec = draft.spec
+    found = {name: spec[name] for name in ("configure", "health") if spec.get(name) is not None}
+    calls = {str(call["role"]): call for call in roles_of(found)}
+    if packages := spec.get("defaultPackages"):
+        first = merged({"role": "base", "vars": {"base_extra_packages": packages}}, calls.get("base", {}))
+        calls = {"base": first, **{name: call for name, call in calls.items() if name != "base"}}
+    if server := spec.get("defaultWebServer"):
+        calls["web"] = merged({"role": "web", "vars": {"web_server": server}}, calls.get("web", {}))
+    if calls:
+        found["configure"] = merged(_map(found.get("configure")), {"roles": tuple(calls.values())})
+    return found
+
+
+def _map(value: object) -> Raw:
+    return value if isinstance(value, Mapping) else {}
 
 
 def outside(

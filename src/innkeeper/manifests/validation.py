@@ -157,7 +157,7 @@ class _Complaint:
         near = nearest(kind, ("Container", "VirtualMachine")) if name else "Container"
         candidates = (
             self._value.lower().replace("_", "-").replace(" ", "-").strip("-"),
-            f"{near}/{name or kind}",
+            f"{near}/{name or kind}" if near else "",
             self._value.replace("-", ":").upper(),
             self._value.replace("http://", "https://"),
             re.sub(r"(https://[^/]+)/.*", r"\1", self._value),

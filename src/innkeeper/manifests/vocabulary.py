@@ -92,7 +92,9 @@ class Vocabulary:
             elif choice.get("type") == "array" and part.isdigit():
                 return dict(choice["items"])
             elif choice.get("type") == "object":
-                extra = choice.get("additionalProperties")
+                extra = choice.get("additionalProperties") or next(
+                    iter(choice.get("patternProperties", {}).values()), {}
+                )
                 return extra if isinstance(extra, dict) else {}
         return None
 

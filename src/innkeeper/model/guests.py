@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from innkeeper.model.base import VMID, DiskSize, HostName, Memory, MemoryOrZero, Name, Plain, Value
+from innkeeper.model.inside import Check, Configure
 
 
 def _interface4(value: str) -> str:
@@ -230,6 +231,8 @@ class GuestSpec(Value):
     needs: tuple[Need, ...] = ()
     restart: Literal["never", "whenNeeded"] = "never"
     options: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")], Option] = {}
+    configure: Configure | None = None
+    health: tuple[Check, ...] | None = None
 
 
 class ContainerSpec(GuestSpec):

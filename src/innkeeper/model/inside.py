@@ -1,12 +1,17 @@
 """What must hold inside a guest: roles that configure it, checks that prove it, secrets by reference."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from innkeeper.model.base import Name, Value
 
-RoleName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_]([a-zA-Z0-9_./-]*[a-zA-Z0-9_])?$")]
+RoleName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-zA-Z0-9_]([a-zA-Z0-9_./-]*[a-zA-Z0-9_])?$"),
+    Field(description="a role's name such as web, or its directory such as roles/mine"),
+]
 """A bundled role, or a role directory beside the manifest; `..` is refused when it is looked up."""
 
 
@@ -14,21 +19,34 @@ class SecretRef(Value):
     """A secret by its place: `name` is a secret store of the source (`env` for the environment), `key` a key in it."""
 
     name: Name
-    key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+    key: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$"),
+        Field(description="a key: letters, digits, _ . -"),
+    ]
 
 
 class Role(Value):
     """One role with its variables; a variable's value may be `{secretRef: {name, key}}` at any depth."""
 
     role: RoleName
-    vars: dict[Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$")], object] = {}
+    vars: dict[
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[a-z_][a-z0-9_]*$"),
+            Field(description="a variable: lower-case letters, digits, _"),
+        ],
+        object,
+    ] = {}
 
 
 class Configure(Value):
     """`user` is whom Ansible signs in as; it becomes root by sudo where it is another."""
 
     roles: tuple[Role, ...] = ()
-    user: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]*$")] = "root"
+    user: Annotated[
+        str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]*$"), Field(description="a user such as root or debian")
+    ] = "root"
     secrets: dict[Name, "SecretStore"] = {}
 
 
@@ -56,7 +74,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 class HttpCheck(Value):
     port: Port = 80
-    path: Annotated[str, StringConstraints(pattern=r"^/[^\s]*$")] = "/"
+    path: Annotated[str, StringConstraints(pattern=r"^/[^\s]*$"), Field(description="a path such as /health")] = "/"
     status: Annotated[int, Field(ge=100, le=599)] = 200
     contains: str | None = None
     scheme: Literal["http", "https"] = "http"
@@ -67,7 +85,14 @@ class Check(Value):
 
     tcp: Port | None = None
     http: HttpCheck | None = None
-    systemd: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:_.@-]+$")] | None = None
+    systemd: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[A-Za-z0-9:_.@-]+$"),
+            Field(description="a unit such as nginx or nginx.service"),
+        ]
+        | None
+    ) = None
     command: str | None = None
     name: str | None = None
     timeout: Annotated[float, Field(gt=0, le=600, strict=False)] = 10.0
@@ -87,3 +112,15 @@ class Check(Value):
         if self.http is not None:
             return f"{self.http.scheme} {self.http.port}{self.http.path}"
         return f"systemd {self.systemd}" if self.systemd is not None else f"command {self.command}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """`detail` is the last answer: what came instead of what was expected."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        return {"name": self.name, "ok": self.ok, "detail": self.detail}

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from innkeeper.model.base import VMID, Name, Plain, Value
 from innkeeper.model.diagnostics import Location
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+from innkeeper.model.inside import Check, Configure
 
 API_VERSION = "innkeeper.dev/v1alpha1"
 ADOPT = "innkeeper.dev/adopt"
@@ -159,12 +160,30 @@ class AllowedRange(Value):
 
 
 class ProfileSpec(Value):
-    """`defaults` is any part of a guest's spec; `allowed` maps a field (`cpu.cores`, `rootDisk.size`) to its limits."""
+    """`defaults` is any part of a guest's spec; `allowed` maps a field (`cpu.cores`, `rootDisk.size`) to its limits.
+
+    `defaultPackages` go to the role base, `defaultWebServer` to the role web. The last three are for whoever offers the
+    profile to people: what may be asked for, and what is done once a guest is there.
+    """
 
     description: str | None = None
     supported_kinds: tuple[GuestKind, ...] = ("Container", "VirtualMachine")
     defaults: dict[str, object] = {}
     allowed: dict[str, AllowedRange] = {}
+    configure: Configure | None = None
+    health: tuple[Check, ...] | None = None
+    default_packages: tuple[
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]+$"),
+            Field(description="the name of a Debian package"),
+        ],
+        ...,
+    ] = ()
+    default_web_server: Literal["nginx", "apache"] | None = None
+    allow_public_exposure: bool = False
+    allow_domain: bool = False
+    post_create_actions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -210,13 +229,17 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A declared Container or VirtualMachine; its profile's defaults are filled in, the cluster's are not."""
+    """A declared Container or VirtualMachine; its profile's defaults are filled in, the cluster's are not.
+
+    `roles` are the directories of `spec.configure.roles`, in their order.
+    """
 
     ref: Ref
     spec: ContainerSpec | VirtualMachineSpec
     origin: Origin
     labels: tuple[tuple[str, str], ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
+    roles: tuple[str, ...] = ()
 
     @property
     def adopt(self) -> bool:

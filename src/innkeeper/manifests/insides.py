@@ -1,0 +1,92 @@
+"""What a guest's manifest says about its inside, checked: roles that exist, references that lead to a store."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from innkeeper.manifests.files import role_directory, role_names
+from innkeeper.manifests.origins import finding
+from innkeeper.manifests.validation import described
+from innkeeper.manifests.vocabulary import nearest
+from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.inside import Configure, SecretRef
+from innkeeper.model.objects import Origin
+
+ENVIRONMENT_STORE = "env"
+_FIELD = "secretRef"
+
+
+@dataclass(slots=True)
+class Roles:
+    """Looks roles up, each once."""
+
+    _found: dict[tuple[str, tuple[Path, ...]], Path | None] = field(default_factory=dict)
+
+    def directory(self, name: str, beside: tuple[Path, ...]) -> Path | None:
+        if (name, beside) not in self._found:
+            self._found[name, beside] = role_directory(name, beside)
+        return self._found[name, beside]
+
+
+def role_directories(
+    configure: Configure, origin: Origin, beside: tuple[Path, ...], roles: Roles
+) -> tuple[tuple[str, ...], tuple[Diagnostic, ...]]:
+    """The directory of each role, and what is wrong with those that have none."""
+    directories: list[str] = []
+    found: list[Diagnostic] = []
+    for index, call in enumerate(configure.roles):
+        path = f"spec.configure.roles.{index}.role"
+        if ".." in PurePosixPath(call.role).parts:
+            advice = "Name a role below the manifest's directory."
+            found.append(finding("UnsafeValue", origin, path, f"{described(call.role)} leads out of it", advice))
+            continue
+        directory = roles.directory(call.role, beside)
+        if directory is None:
+            known = role_names(beside)
+            near = nearest(call.role, known)
+            advice = (
+                f"Did you mean {near}? " if near else ""
+            ) + f"Known: {', '.join(known)}; or a directory beside it."
+            found.append(finding("UnknownRole", origin, path, f"there is no role {described(call.role)}", advice))
+        else:
+            directories.append(str(directory))
+    return tuple(directories), tuple(found)
+
+
+def check_references(configure: Configure, origin: Origin) -> Iterator[Diagnostic]:
+    """Every `{secretRef: …}` in the variables of roles: as it should be, and to a store that is declared."""
+    for index, call in enumerate(configure.roles):
+        for path, value in _references(call.vars, f"spec.configure.roles.{index}.vars"):
+            yield from _reference(value, path, configure, origin)
+
+
+def _reference(value: Mapping[str, object], path: str, configure: Configure, origin: Origin) -> Iterator[Diagnostic]:
+    form = "Write {secretRef: {name: a store, key: a word}}, and nothing beside it."
+    try:
+        ref = SecretRef.model_validate(value[_FIELD])
+    except ValidationError:
+        yield finding("BadSecretRef", origin, path, "this is no reference to a secret", form)
+        return
+    if len(value) > 1:
+        yield finding("BadSecretRef", origin, path, "a reference stands alone", form)
+    elif ref.name not in configure.secrets and ref.name != ENVIRONMENT_STORE:
+        known = [*configure.secrets, ENVIRONMENT_STORE]
+        near = nearest(ref.name, known)
+        advice = (
+            f"Did you mean {near}? " if near else ""
+        ) + f"Declare it in spec.configure.secrets; there: {', '.join(known)}."
+        yield finding("UnknownSecretStore", origin, path, f"no secret store is called {ref.name}", advice)
+
+
+def _references(value: object, path: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+    if isinstance(value, Mapping):
+        if _FIELD in value:
+            yield path, value
+            return
+        for name, part in value.items():
+            yield from _references(part, f"{path}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _references(part, f"{path}.{index}")
