@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pvesim.api.method import ApiError, Call, TaskLog, method
+from pvesim.api.method import ApiError, Call, TaskFailed, TaskLog, method
 from pvesim.cluster import stats, storage
 from pvesim.cluster.state import Node, Volume
 
@@ -30,24 +30,42 @@ TEMPLATES = {
     "debian-13-standard": ("debian-13", "13.1-2", "Debian 13 Trixie (standard)", 129710398),
     "ubuntu-24.04-standard": ("ubuntu-24.04", "24.04-2", "Ubuntu 24.04 Noble (standard)", 141589318),
 }
+STOPPED = "stopped services"  # the key of Node.config for the services that somebody stopped
 STEPS = {"hour": 60, "day": 1800, "week": 10800, "month": 43200, "year": 604800, "decade": 604800}
 ROWS = 70
 
 
 @method("GET", "/nodes/{node}/services")
 def services(call: Call) -> object:
-    return [
-        {
-            "service": name,
-            "name": name,
-            "desc": text,
-            "state": "running",
-            "active-state": "active",
-            "unit-state": "enabled",
-        }
-        for name, text in SERVICES.items()
-        if name != "corosync" or call.cluster.name
-    ]
+    return [_service(call, name) for name in SERVICES if name != "corosync" or call.cluster.name]
+
+
+def _service(call: Call, name: str) -> dict[str, Any]:
+    running = name not in _node(call).config.get(STOPPED, ())
+    words = {"state": "running", "active-state": "active"} if running else {"state": "dead", "active-state": "inactive"}
+    return {"service": name, "name": name, "desc": SERVICES.get(name, name), "unit-state": "enabled"} | words
+
+
+@method("GET", "/nodes/{node}/services/{service}/state")
+def service_state(call: Call) -> object:
+    return _service(call, str(call.params["service"]))
+
+
+@method("POST", "/nodes/{node}/services/{service}/start")
+@method("POST", "/nodes/{node}/services/{service}/stop")
+@method("POST", "/nodes/{node}/services/{service}/restart")
+@method("POST", "/nodes/{node}/services/{service}/reload")
+def command_service(call: Call) -> object:
+    """What the API needs itself does not stop: that would be its last answer."""
+    name, command = str(call.params["service"]), call.path.rpartition("/")[2]
+
+    async def worker(log: TaskLog) -> None:
+        if command == "stop" and name in ("pveproxy", "pvedaemon"):
+            raise TaskFailed(f"invalid service cmd '{name} {command}'")
+        stopped = set(_node(call).config.get(STOPPED, ()))
+        _node(call).config[STOPPED] = sorted(stopped | {name} if command == "stop" else stopped - {name})
+
+    return call.fork(f"srv{command}", name, worker)
 
 
 @method("GET", "/nodes/{node}/services/{service}")
@@ -184,7 +202,6 @@ def metrics(call: Call) -> object:
     return [{"name": "server"}, {"name": "export"}]
 
 
-@method("GET", "/cluster/replication")
 @method("GET", "/cluster/sdn/vnets")
 @method("GET", "/cluster/sdn/zones")
 def nothing(call: Call) -> object:

@@ -215,6 +215,7 @@ class Cluster:
     ha: dict[str, Any] = field(default_factory=dict)
     firewall: dict[str, Any] = field(default_factory=dict)
     jobs: dict[str, Any] = field(default_factory=dict)  # jobs.cfg: backup jobs by id
+    sections: dict[str, dict[str, Any]] = field(default_factory=dict)  # other config files: sections by id, by file
     secrets: dict[str, str] = field(default_factory=dict)  # keys that sign tickets
     quorum_lost: bool = False
     stats: dict[int, dict[str, Any]] | None = None  # what pvestatd last saw of guests; None: as it is now

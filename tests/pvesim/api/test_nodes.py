@@ -155,3 +155,37 @@ def test_options_of_the_datacenter(sim: Sim) -> None:
     sim.call("PUT", "/cluster/options", {"delete": "next-id"})
     assert sim.call("GET", "/cluster/nextid").data == "100"
     assert set(sim.call("GET", "/cluster/options", token="alice@pve!nosep").data) == {"allowed-tags", "registered-tags"}
+
+
+def test_services_stop_and_start_by_tasks(sim: Sim) -> None:
+    path = "/nodes/pve/services/spiceproxy"
+    assert sim.call("GET", f"{path}/state").data["state"] == "running"
+    assert sim.do("POST", f"{path}/stop") == "OK"
+    assert sim.call("GET", f"{path}/state").data["active-state"] == "inactive"
+    assert {row["service"] for row in sim.call("GET", "/nodes/pve/services").data if row["state"] == "dead"} == {
+        "spiceproxy"
+    }
+    assert sim.do("POST", f"{path}/restart") == "OK"
+    assert sim.call("GET", f"{path}/state").data["state"] == "running"
+    assert sim.do("POST", "/nodes/pve/services/pveproxy/stop") == "invalid service cmd 'pveproxy stop'"
+
+
+def test_a_node_has_settings_of_its_own(sim: Sim) -> None:
+    path = "/nodes/pve/config"
+    assert sim.call("PUT", path, {"description": "rack 2", "startall-onboot-delay": 10}).data is None
+    assert sim.call("GET", path, {"property": "description"}).data["description"] == "rack 2"
+    assert sim.call("PUT", path, {"delete": "description", "digest": "0" * 40}).status == 500
+    assert sim.call("PUT", path, {"delete": "description"}).data is None
+    assert sim.call("GET", path).data.keys() == {"startall-onboot-delay", "digest"}
+
+
+def test_what_monitors_ask_of_a_node(sim: Sim) -> None:
+    for path in ("apt/update", "disks/list", "disks/zfs", "hardware/pci", "replication", "netstat"):
+        assert sim.call("GET", f"/nodes/pve/{path}").data == []
+    assert sim.call("GET", "/nodes/pve/disks/lvm").data == {"leaf": 0, "children": []}
+    assert {row["Package"] for row in sim.call("GET", "/nodes/pve/apt/versions").data} >= {"pve-manager"}
+    (certificate,) = sim.call("GET", "/nodes/pve/certificates/info").data
+    assert certificate["fingerprint"] == sim.call("GET", "/nodes").data[0]["ssl_fingerprint"]
+    assert sim.do("POST", "/nodes/pve/apt/update") == "OK"
+    assert sim.call("GET", "/cluster/ceph/status").message == "binary not installed: /usr/bin/ceph-mon"
+    assert [row["name"] for row in sim.call("GET", "/nodes/pve/certificates").data] == ["acme", "custom", "info"]

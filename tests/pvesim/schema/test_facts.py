@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pvesim import schema
+from pvesim.api.router import Router
 from pvesim.schema import Method, Param
 from pvesim.schema.facts import VERSIONS
 
@@ -95,6 +96,13 @@ def test_every_method_accepts_what_proxmox_accepts(version: str) -> None:
     for name in ours.keys() & theirs.keys():
         wrong += differences(theirs[name], ours[name])
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_facts_are_stated_of_what_is_served_and_of_nothing_else(version: str) -> None:
+    router = Router(version)
+    assert router.served == schema.load(version).keys()
+    assert router.unknown == set()
 
 
 @pytest.mark.parametrize(("version", "known"), [("8.4.1", "8.4"), ("9.1.9", "9.1"), ("9.0.3", "9.1"), ("10.0", "9.1")])
