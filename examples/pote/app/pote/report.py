@@ -9,9 +9,8 @@ from pote.database import connect
 
 def main() -> None:
     with connect() as connection:
-        rows = connection.execute(
-            "SELECT DISTINCT ON (name) name, cents FROM prices ORDER BY name, collected DESC"
-        ).fetchall()
+        newest = "SELECT DISTINCT ON (name) name, cents FROM prices ORDER BY name, collected DESC"
+        rows = connection.execute(newest).fetchall()
     message = EmailMessage()
     message["Subject"] = "Prices of today"
     message["From"] = os.environ["SMTP_FROM"]
