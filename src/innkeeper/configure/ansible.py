@@ -109,7 +109,7 @@ def _private_directory() -> Iterator[Path]:
 
 
 def _write(job: Run, directory: Path, ssh: str) -> None:
-    own: dict[str, object] = {"ansible_python_interpreter": "/usr/bin/python3", **job.facts}
+    own: dict[str, object] = {**job.facts}
     if job.way.pct:
         own |= {"ansible_become": False, "ansible_ssh_use_tty": False}
         wrapper = directory / "ssh"

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from innkeeper.engine.inside import Inside
 from innkeeper.model.inside import SecretRef
@@ -13,9 +13,13 @@ _LENGTH = 24
 
 
 def fingerprint(
-    item: Inside, roles: Sequence[str], commits: Sequence[str], secrets: Mapping[SecretRef, object], pepper: bytes
+    item: Inside,
+    roles: Sequence[str],
+    commits: Sequence[str],
+    secrets: Mapping[SecretRef, object],
+    pepper: Callable[[], bytes],
 ) -> str:
-    """`roles` and `commits` in the order of the item's. Secrets enter as a hash that only `pepper`'s owner can make."""
+    """`roles` and `commits` in the order of the item's. Secrets enter as a hash that only who has `pepper` can make."""
     parts: dict[str, object] = {
         "form": _FORM,
         "user": item.user,
@@ -28,7 +32,7 @@ def fingerprint(
     }
     if secrets:
         values = sorted([ref.name, ref.key, repr(value)] for ref, value in secrets.items())
-        parts["secrets"] = hmac.digest(pepper, _canonical(values), "sha256").hex()
+        parts["secrets"] = hmac.digest(pepper(), _canonical(values), "sha256").hex()
     return hashlib.sha256(_canonical(parts)).hexdigest()[:_LENGTH]
 
 

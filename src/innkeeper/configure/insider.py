@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from innkeeper.configure import ansible, presence
+from innkeeper.configure import ansible, presence, python
 from innkeeper.configure.bounds import Bounds
 from innkeeper.configure.gitremote import Remotes
 from innkeeper.configure.health import Health
@@ -48,7 +48,7 @@ class Insides:
         """See Insider.prepare. A guest that something is missing for has a diagnostic and no fingerprint."""
         known_hosts = self._keep.directory / "git_known_hosts"
         remotes = Remotes(self._environ, known_hosts)
-        found = await prepared(items, Secrets(self._environ), remotes, self._keep.pepper())
+        found = await prepared(items, Secrets(self._environ), remotes, self._keep.pepper)
         self._items |= {item.ref: item for item in items}
         self._secrets |= {ref: one.secrets for ref, one in found.items()}
         return Readiness(
@@ -74,10 +74,10 @@ class Insides:
         lock = self._keep.lock(target.cluster.name, f"guest-{target.vmid}")
         try:
             tell("waiting for the guest to answer")
-            async with Reach(self._keep, target.cluster.name, self._bounds).enter(way, who):
-                pass
-            if not item.roles:
-                return
+            async with Reach(self._keep, target.cluster.name, self._bounds).enter(way, who) as entered:
+                if not item.roles:
+                    return
+                await python.provide(entered, who, tell, root=item.user == "root" or bool(way.pct))
             run = ansible.Run(
                 item=item,
                 who=who,
@@ -135,6 +135,7 @@ def _facts(item: Inside, target: Target) -> Mapping[str, object]:
     """The variables of the guest's own that roles may use, and those that Ansible needs."""
     return {
         "ansible_host": target.address or host_name(item),
+        "ansible_python_interpreter": python.INTERPRETER,
         "innkeeper_vmid": target.vmid,
         "innkeeper_node": target.node,
         "innkeeper_hostname": item.hostname,

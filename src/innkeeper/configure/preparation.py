@@ -1,7 +1,7 @@
 """What can be known before anything is done: fingerprints of configurations, and all that is missing for them."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +43,9 @@ def wanted(item: Inside) -> Iterator[tuple[str, SecretRef]]:
         yield from references(tracked.key, "spec.repository.key")
 
 
-async def prepared(items: Sequence[Inside], secrets: Secrets, remotes: Remotes, pepper: bytes) -> Mapping[Ref, Found]:
+async def prepared(
+    items: Sequence[Inside], secrets: Secrets, remotes: Remotes, pepper: Callable[[], bytes]
+) -> Mapping[Ref, Found]:
     """Everything about every guest; nothing is changed anywhere."""
     found = {item.ref: Found() for item in items}
     await asyncio.to_thread(_resolve, items, secrets, found)
@@ -51,14 +53,17 @@ async def prepared(items: Sequence[Inside], secrets: Secrets, remotes: Remotes, 
     for item in items:
         for tracked in item.tracked:
             key = _key_text(tracked, found[item.ref])
+            if key is None and tracked.key is not None:
+                continue  # its key is missing, which is said
             if (tracked.url, tracked.branch, key) not in asked:
                 task = asyncio.create_task(remotes.commit(tracked.url, tracked.branch, key))
                 asked[tracked.url, tracked.branch, key] = task
     await asyncio.gather(*asked.values(), return_exceptions=True)
     for item in items:
         for tracked in item.tracked:
-            task = asked[tracked.url, tracked.branch, _key_text(tracked, found[item.ref])]
-            _take(item, tracked, task, found[item.ref])
+            answer = asked.get((tracked.url, tracked.branch, _key_text(tracked, found[item.ref])))
+            if answer is not None:
+                _take(item, answer, found[item.ref])
     await asyncio.to_thread(_fingerprint_all, items, found, pepper)
     return found
 
@@ -99,7 +104,7 @@ def _resolve(items: Sequence[Inside], secrets: Secrets, found: Mapping[Ref, Foun
                 )
 
 
-def _take(item: Inside, tracked: Tracked, task: "asyncio.Task[str]", found: Found) -> None:
+def _take(item: Inside, task: "asyncio.Task[str]", found: Found) -> None:
     try:
         found.commits.append(task.result())
     except GitProblem as error:
@@ -109,13 +114,13 @@ def _take(item: Inside, tracked: Tracked, task: "asyncio.Task[str]", found: Foun
         found.diagnostics.append(_wrong("GitUnreachable", item, error.message, error.advice, item.origin.at("spec")))
 
 
-def _fingerprint_all(items: Sequence[Inside], found: Mapping[Ref, Found], pepper: bytes) -> None:
+def _fingerprint_all(items: Sequence[Inside], found: Mapping[Ref, Found], pepper: Callable[[], bytes]) -> None:
     roles = Roles()
     for item in items:
         _fingerprint(item, roles, found[item.ref], pepper)
 
 
-def _fingerprint(item: Inside, roles: Roles, found: Found, pepper: bytes) -> None:
+def _fingerprint(item: Inside, roles: Roles, found: Found, pepper: Callable[[], bytes]) -> None:
     digests: list[str] = []
     for index, call in enumerate(item.roles):
         try:

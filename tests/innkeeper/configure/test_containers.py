@@ -12,7 +12,7 @@ from innkeeper.engine.errors import Stalled
 from innkeeper.engine.inside import Target
 from pvesim.backends.lxc import needs
 from pvesim.template import build, recipe
-from tests.innkeeper.configure.conftest import cluster, inside
+from tests.innkeeper.configure.conftest import cluster, inside, role
 from tests.pvesim import running
 
 pytestmark = pytest.mark.timeout(600)
@@ -62,7 +62,7 @@ def at(guests: tuple[running.Sim, Path], address: str | None, **ssh: object) -> 
     return Target(cluster(guests[1], way), "pve", 101, "Container", address)
 
 
-HEALTH = [
+HEALTH: list[Mapping[str, object]] = [
     {"http": {"path": "/", "contains": "it works"}},
     {"tcp": 80},
     {"systemd": "nginx"},
@@ -107,12 +107,9 @@ async def test_the_other_ways_in(guests: tuple[running.Sim, Path], way: str, tmp
         '- name: Write\n  ansible.builtin.copy:\n    content: "{{ text }}"\n    dest: /root/{{ inventory_hostname }}\n'
         "    mode: '0600'\n"
     )
-    role = tmp_path / "roles/writer/tasks"
-    role.mkdir(parents=True)
-    (role / "main.yml").write_text(tasks)
     name = f"by-{way}"
     health = [{"command": f"cat /root/{name}"}]
-    item = inside(guests[1], [(str(role.parent), {"text": f"it's {way}"})], name=name, health=health)
+    item = inside(guests[1], [(role(tmp_path, "writer", tasks), {"text": f"it's {way}"})], name=name, health=health)
     await insides.configure(item, target, print)
     results = await insides.check(item, target)
     assert [(result.ok, result.detail) for result in results] == [(True, f"it's {way}")]
@@ -130,3 +127,14 @@ async def test_a_guest_that_was_made_anew_is_somebody_else_until_it_is_forgotten
         await insides.configure(item, target, print)
     insides.forget("home", 101)
     await insides.configure(item, target, print)
+
+
+async def test_python_is_brought_to_a_guest_without_it(guests: tuple[running.Sim, Path], tmp_path: Path) -> None:
+    insides, target = Insides({}, guests[1]), at(guests, ADDRESS)
+    remove = {"command": "apt-get -qy remove python3-minimal && ! test -e /usr/bin/python3", "timeout": 60}
+    assert (await insides.check(inside(guests[1], health=[remove]), target))[0].ok
+    item = inside(guests[1], [(role(tmp_path, "ping", "- name: Ping\n  ansible.builtin.ping:\n"), {})])
+    heard: list[str] = []
+    await insides.configure(item, target, heard.append)
+    assert "installing Python, which Ansible needs" in heard
+    assert "ping : Ping: ok" in heard
