@@ -14,6 +14,7 @@ from pvesim.cluster.state import Guest
 
 MODIFIED = "detected modified configuration - file changed by other user? Try again."
 _UNUSED = re.compile(r"unused\d+")
+_MISSING = "property is missing and it is not optional"
 
 
 @method("POST", "/nodes/{node}/lxc/{vmid}/move_volume")
@@ -44,7 +45,7 @@ async def _to_storage(call: Call, storage: str) -> str:
         if _UNUSED.fullmatch(key):
             raise ApiError(500, f"cannot move volume '{key}', only configured volumes can be moved to another storage")
         if key not in guest.config:
-            raise ApiError(500, "format error")
+            raise ApiError(500, "format error", dict.fromkeys(("mp", "volume"), _MISSING))
         disk = disks.parse(key, guest.config[key])
         if delete and disks.used_in_snapshots(guest, disk.file):
             raise ApiError(500, "you can't move a volume with snapshots and delete the source")
