@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
+from innkeeper.engine.interior import Interior
 from innkeeper.engine.ports import Event, Hypervisor, Listener
 from innkeeper.engine.result import Result, StepResult
 from innkeeper.engine.work import Site, Work
@@ -10,7 +12,7 @@ from innkeeper.model.objects import Declared, Ref
 from innkeeper.model.observed import ClusterView
 from innkeeper.model.plan import Plan, Step
 from innkeeper.planner.build import guests_of, room_of
-from innkeeper.planner.policy import Policy, Views
+from innkeeper.planner.policy import NOTHING, Insights, Policy, Views
 
 
 async def execute(
@@ -23,10 +25,14 @@ async def execute(
     stop: asyncio.Event,
     parallel: int = 8,
     patience: float = 300.0,
+    insights: Insights = NOTHING,
+    interior: Interior | None = None,
 ) -> Result:
     """Deletes come after everything else. Once `stop` is set no further call is made; those that run are awaited."""
     sites = {
-        name: _site(name, view, declared, policy, hypervisors[name], plan, patience)
+        name: replace(
+            _site(name, view, declared, policy, hypervisors[name], plan, patience), insights=insights, interior=interior
+        )
         for name, view in views.items()
         if isinstance(view, ClusterView)
     }

@@ -43,6 +43,8 @@ async def _observe(
     if look.unpaired(declared, cluster.name, view, policy):
         view = await hypervisor.observe(Scope(vmids, names, catalog=True, everything=True))
         view = await _made(hypervisor, declared, cluster, view, log, patience)
+    elif look.moving(declared, cluster.name, view, policy):
+        view = await hypervisor.observe(Scope(vmids, names, everything=True))
     return await _read_again(hypervisor, view, look.doubtful(declared, cluster.name, view, policy))
 
 

@@ -45,6 +45,9 @@ class Hypervisor(Protocol):
     async def guest(self, vmid: int) -> ObservedGuest | None:
         """One guest as it is now, wherever it lives, configuration and power included; None: proved to be absent."""
 
+    async def addresses(self, guest: ObservedGuest) -> tuple[str, ...]:
+        """The addresses that a running guest has now, without prefixes; none where Proxmox cannot tell (no agent)."""
+
     async def call(self, operation: Operation, digest: str, log: Log) -> None:
         """One writing call, sent once, its task followed to the end; a task that ends with warnings is a success."""
 
@@ -56,7 +59,8 @@ class Hypervisor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Progress of one step. `phase` as in Operation, or `waiting`, `verifying`, `done`, `failed`, `skipped`."""
+    """Progress of one step. `phase` as in Operation, or `waiting`, `verifying`, `configuring` (inside the guest),
+    `done`, `failed`, `skipped`."""
 
     ref: Ref
     step: Step

@@ -1,11 +1,15 @@
 """The whole way: look at every cluster, plan, and, once a person agreed, carry the plan out and prove it."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from innkeeper.engine import insights as inside
 from innkeeper.engine.errors import Conflict, Stalled
 from innkeeper.engine.execute import execute
+from innkeeper.engine.health import Checks, look, wait
+from innkeeper.engine.inside import Insider
+from innkeeper.engine.interior import Interior, Place
 from innkeeper.engine.observe import observe
 from innkeeper.engine.ports import Hypervisor, Listener, Log
 from innkeeper.engine.result import Result
@@ -15,7 +19,7 @@ from innkeeper.model.status import GuestStatus
 from innkeeper.planner.build import assemble, examine
 from innkeeper.planner.check import check
 from innkeeper.planner.decide import Decision
-from innkeeper.planner.policy import Policy, Unreachable, Views
+from innkeeper.planner.policy import NOTHING, Insights, Policy, Unreachable, Views
 from innkeeper.planner.status import orphan_statuses, statuses
 
 
@@ -28,12 +32,15 @@ class Prepared:
     views: Views
     decisions: tuple[Decision, ...]
     plan: Plan
+    insights: Insights = NOTHING
+    interior: Interior | None = None
+    checks: Checks = field(default_factory=dict)
 
     @property
     def statuses(self) -> tuple[GuestStatus, ...]:
         """Every declared guest, then ours that are declared no more."""
         orphans = orphan_statuses(self.decisions, self.views, self.policy.source) if not self.policy.only else ()
-        return (*statuses(self.decisions, self.views), *orphans)
+        return (*statuses(self.decisions, self.views, self.checks), *orphans)
 
 
 async def prepare(
@@ -42,8 +49,16 @@ async def prepare(
     policy: Policy,
     log: Log = lambda line: None,
     patience: float = 60.0,
+    insider: Insider | None = None,
+    *,
+    health: bool = False,
 ) -> Prepared:
-    """Look at all clusters side by side, and plan. `patience`: seconds to wait for guests that are being created."""
+    """Look at all clusters side by side, and plan. `patience`: seconds to wait for guests that are being created.
+
+    Without an `insider` nothing is known of the inside of guests; `health` asks their checks, too.
+    """
+    inner = await inside.known(declared, policy, insider)
+    declared = inside.accepting(declared, inner.insights)
 
     async def view(name: str) -> object:
         hypervisor = hypervisors.get(name, Unreachable("it was not connected to"))
@@ -54,8 +69,32 @@ async def prepare(
 
     names = [cluster.name for cluster in declared.clusters]
     views: Views = dict(zip(names, await asyncio.gather(*map(view, names)), strict=True))  # type: ignore[arg-type]
-    decisions = examine(declared, views, policy)
-    return Prepared(declared, policy, views, decisions, assemble(decisions, declared, views, policy))
+    insights, conflicts = await inside.guarded(inner, declared, views, policy)
+    decisions = examine(declared, views, policy, insights)
+    plan = assemble(decisions, declared, views, policy)
+    plan = replace(plan, diagnostics=(*plan.diagnostics, *inner.diagnostics, *conflicts))
+    checks = await _health(inner.interior, decisions, declared, hypervisors) if health else {}
+    return Prepared(declared, policy, views, decisions, plan, insights, inner.interior, checks)
+
+
+async def _health(
+    interior: Interior | None,
+    decisions: Iterable[Decision],
+    declared: Declared,
+    hypervisors: Mapping[str, Hypervisor | Unreachable],
+) -> Checks:
+    if interior is None:
+        return {}
+    places = places_of(declared, hypervisors)
+    return await look(
+        interior, {item.guest.ref: (places[item.cluster], item.observed) for item in decisions if item.observed}
+    )
+
+
+def places_of(declared: Declared, hypervisors: Mapping[str, Hypervisor | Unreachable]) -> dict[str, Place]:
+    """The clusters that can be reached."""
+    reached = {name: item for name, item in hypervisors.items() if not isinstance(item, Unreachable)}
+    return {item.name: Place(item, reached[item.name]) for item in declared.clusters if item.name in reached}
 
 
 def gate(prepared: Prepared, digest: str | None = None) -> None:
@@ -77,18 +116,29 @@ async def carry_out(
     stop: asyncio.Event | None = None,
     parallel: int = 8,
     patience: float = 300.0,
+    healthy: float | None = None,
 ) -> Result:
-    """Carry out a plan, once it passed the gate. Every step is verified: the guest is read back and planned again."""
+    """Carry out a plan, once it passed the gate. Every step is verified: the guest is read back and planned again.
+
+    `healthy`: how many seconds to wait until all guests are healthy; None: that is not asked.
+    """
     gate(prepared)
+    stop = stop or asyncio.Event()
     reached = {name: item for name, item in hypervisors.items() if not isinstance(item, Unreachable)}
-    return await execute(
+    result = await execute(
         prepared.plan,
         prepared.declared,
         prepared.views,
         prepared.policy,
         reached,
         listener,
-        stop or asyncio.Event(),
+        stop,
         parallel,
         patience,
+        prepared.insights,
+        prepared.interior,
     )
+    if healthy is None:
+        return result
+    places = places_of(prepared.declared, hypervisors)
+    return await wait(result, prepared.interior, places, healthy, listener, stop.is_set)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from innkeeper.model.inside import CheckResult
 from innkeeper.model.plan import Plan, Step
 
 State = Literal["done", "failed", "skipped"]
@@ -17,6 +18,8 @@ class StepResult:
     error: str = ""
     waits: str = ""
     """What was done and is not in effect before the guest restarts."""
+    checks: tuple[CheckResult, ...] = ()
+    """The guest's health, where it was waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,13 @@ class Result:
 
     def to_json(self) -> dict[str, object]:
         steps = [
-            {**item.step.to_json(), "result": item.state, "error": item.error or None, "pending": item.waits or None}
+            {
+                **item.step.to_json(),
+                "result": item.state,
+                "error": item.error or None,
+                "pending": item.waits or None,
+                **({"checks": [check.to_json() for check in item.checks]} if item.checks else {}),
+            }
             for item in self.results
         ]
         calls = {"read": self.reads, "write": self.writes}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from innkeeper.engine.errors import Conflict, EngineError, Stalled, Uncertain, Waiting
+from innkeeper.engine.interior import Interior, Place
 from innkeeper.engine.ports import Event, Hypervisor, Listener, Scope
 from innkeeper.engine.result import StepResult
 from innkeeper.model.objects import Cluster, Guest, Ref
@@ -20,7 +21,7 @@ from innkeeper.planner.build import decide_again
 from innkeeper.planner.decide import Decision, protection
 from innkeeper.planner.pair import MAKING, Ours, pair, true_marker
 from innkeeper.planner.place import Room
-from innkeeper.planner.policy import Policy
+from innkeeper.planner.policy import NOTHING, Insights, Policy
 
 ROUNDS = 6
 """Attempts at one step, waiting for locks not counted."""
@@ -39,6 +40,8 @@ class Site:
     others: Collection[Ref]
     patience: float
     """Seconds to wait for locks and other people's tasks, in all, for one step."""
+    insights: Insights = NOTHING
+    interior: Interior | None = None
 
 
 class Stopped(Exception):
@@ -62,6 +65,8 @@ class Work:
         self.deadline = self._now() + self.site.patience
         try:
             waits = await (self._delete() if self.step.action == "delete" else self._reach())
+            if self.step.configure:
+                await self._configure()
         except Stopped:
             return self._stopped()
         except EngineError as error:
@@ -85,6 +90,8 @@ class Work:
             self._tell("verifying" if trouble is None else "waiting", "" if trouble is None else trouble.message)
             following = await self._look(current, trouble)
             if isinstance(following, str):
+                if current.vmid != self.step.vmid:
+                    self.step = replace(self.step, vmid=current.vmid, node=current.node)
                 return following
             if trouble is None:
                 _progress(current, following)
@@ -92,6 +99,39 @@ class Work:
             if rounds >= ROUNDS:
                 raise trouble or Conflict(f"{approved.ref} is still not as declared after {rounds} attempts")
             current = following
+
+    async def _configure(self) -> None:
+        """Run the guest's roles, and note on it what was run once all went well: a failure is tried again next time."""
+        site, ref = self.site, self.step.ref
+        assert site.interior is not None
+        if self.stop():
+            raise Stopped
+        seen = await self._ours_now()
+        if seen.power != "running":
+            raise Stalled(f"{ref} does not run, so that it cannot be configured", "start it: running: true")
+        self._tell("configuring")
+        self.wrote.append("configuring")
+        new = self.step.action in ("create", "replace") or not (seen.marker and seen.marker.configured)
+        place = Place(site.cluster, site.hypervisor)
+        await site.interior.configure(place, seen, ref, lambda line: self._tell("configuring", line), new=new)
+        for _ in range(ROUNDS):
+            seen = await self._ours_now()
+            assert seen.marker is not None
+            if seen.marker.configured == self.step.configure:
+                return
+            try:
+                operation = calls.remember(seen, replace(seen.marker, configured=self.step.configure))
+                await self._call(self.step, operation, seen.digest)
+                return
+            except (Conflict, Uncertain, Waiting) as error:
+                await self._rest(error)
+        raise Conflict(f"{ref} was configured, and that could not be noted on it", "The next run configures it again.")
+
+    async def _ours_now(self) -> ObservedGuest:
+        seen = await self._see(replace(self.step, former=None))
+        if seen is None or not self._marked(seen):
+            raise Conflict(f"guest {self.step.vmid} is not {self.step.ref} any more", "Plan again.")
+        return seen
 
     async def _attempt(self, step: Step) -> EngineError | None:
         """Make the step's calls; returns what a new look may mend."""
@@ -188,7 +228,9 @@ class Work:
     def _decide(self, seen: ObservedGuest | None) -> Decision:
         site = self.site
         assert self.guest is not None
-        return decide_again(self.guest, seen, site.cluster, site.view, site.policy, site.room, site.others)
+        return decide_again(
+            self.guest, seen, site.cluster, site.view, site.policy, site.room, site.others, site.insights
+        )
 
     async def _decide_anew(self, step: Step) -> Decision:
         """Somebody took the vmid: look whether the guest exists elsewhere by now, else choose another vmid."""

@@ -92,10 +92,8 @@ class Vocabulary:
             elif choice.get("type") == "array" and part.isdigit():
                 return dict(choice["items"])
             elif choice.get("type") == "object":
-                extra = choice.get("additionalProperties") or next(
-                    iter(choice.get("patternProperties", {}).values()), {}
-                )
-                return extra if isinstance(extra, dict) else {}
+                others = [choice.get("additionalProperties"), *choice.get("patternProperties", {}).values()]
+                return next((dict(one) for one in others if isinstance(one, dict)), {})
         return None
 
     def _choices(self, node: Schema) -> list[Schema]:

@@ -71,6 +71,12 @@ class Step:
     refused: str = ""
     former: int | None = None
     """The vmid that a replacement deletes."""
+    configure: str = ""
+    """The fingerprint of the configuration to be run inside the guest once it is as declared; empty: none."""
+
+    @property
+    def acts(self) -> bool:
+        return bool(self.operations or self.configure)
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -104,7 +110,7 @@ class Plan:
 
     @property
     def writes(self) -> int:
-        return sum(len(step.operations) for step in self.steps if not step.refused)
+        return sum(len(step.operations) + bool(step.configure) for step in self.steps if not step.refused)
 
     @property
     def changes_anything(self) -> bool:

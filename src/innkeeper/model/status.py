@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from innkeeper.model.inside import CheckResult
 from innkeeper.model.objects import Ref
 
 Sync = Literal["Synced", "OutOfSync", "Unknown"]
@@ -32,6 +33,7 @@ class GuestStatus:
     sync: Sync
     health: Health
     conditions: tuple[Condition, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -46,4 +48,5 @@ class GuestStatus:
                 {"type": item.type, "status": item.status, "reason": item.reason, "message": item.message}
                 for item in self.conditions
             ],
+            "checks": [check.to_json() for check in self.checks],
         }

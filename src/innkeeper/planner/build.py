@@ -8,21 +8,22 @@ from innkeeper.model.objects import Cluster, Declared, Guest, Ref
 from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.plan import Plan, Step
 from innkeeper.planner import prune
+from innkeeper.planner.configuration import configured
 from innkeeper.planner.creation import needs_of
 from innkeeper.planner.decide import Decision, Ground, decide
 from innkeeper.planner.order import waves
 from innkeeper.planner.pair import Adopt, Blocked, Ours, pair
 from innkeeper.planner.place import Room, nearest
-from innkeeper.planner.policy import Policy, Unreachable, Views, named
+from innkeeper.planner.policy import NOTHING, Insights, Policy, Unreachable, Views, named
 from innkeeper.planner.rights import permitted
 
 
-def plan(declared: Declared, views: Views, policy: Policy) -> Plan:
+def plan(declared: Declared, views: Views, policy: Policy, insights: Insights = NOTHING) -> Plan:
     """What would be done. Never raises for what people or clusters do: it ends up in the diagnostics."""
-    return assemble(examine(declared, views, policy), declared, views, policy)
+    return assemble(examine(declared, views, policy, insights), declared, views, policy)
 
 
-def examine(declared: Declared, views: Views, policy: Policy) -> tuple[Decision, ...]:
+def examine(declared: Declared, views: Views, policy: Policy, insights: Insights = NOTHING) -> tuple[Decision, ...]:
     """One decision for each selected guest, in the order of the declaration."""
     decisions: list[Decision] = []
     for cluster in declared.clusters:
@@ -32,10 +33,11 @@ def examine(declared: Declared, views: Views, policy: Policy) -> tuple[Decision,
         if isinstance(view, Unreachable):
             decisions += [Decision(guest, cluster.name, None) for guest in chosen]
             continue
-        ground = Ground(cluster, view, policy, room_of(guests, view))
+        ground = Ground(cluster, view, policy, room_of(guests, view), insights)
         outcomes = pair(guests, view, policy.source, policy.take_over)
         defaults = cluster.spec.defaults
-        decisions += [permitted(decide(guest, outcomes[guest.ref], ground), view, defaults) for guest in chosen]
+        found = [permitted(decide(guest, outcomes[guest.ref], ground), view, defaults) for guest in chosen]
+        decisions += [configured(decision, insights, policy) for decision in found]
     return tuple(decisions)
 
 
@@ -47,12 +49,16 @@ def decide_again(
     policy: Policy,
     room: Room,
     others: Iterable[Ref] = (),
+    insights: Insights = NOTHING,
 ) -> Decision:
-    """The decision for one guest whose observation is newer than the view (None: it is proved to be absent)."""
+    """The decision for one guest whose observation is newer than the view (None: it is proved to be absent).
+
+    What is to be run inside it is not decided again.
+    """
     guests: Mapping[int, ObservedGuest] = {} if seen is None else {seen.vmid: seen}
     outcome = pair([guest], replace(view, guests=guests), policy.source, policy.take_over, frozenset(others))[guest.ref]
     # Clones need the templates of the whole view.
-    return decide(guest, outcome, Ground(cluster, view, policy, room))
+    return decide(guest, outcome, Ground(cluster, view, policy, room, insights))
 
 
 def guests_of(declared: Declared, cluster: str) -> list[Guest]:
@@ -109,9 +115,9 @@ def _ordered(decisions: Sequence[Decision]) -> list[Step]:
             broken[ref] = item.diagnostics[-1].summary if item.diagnostics else "its cluster cannot be seen"
             continue
         if missing is not None and step.action != "noop" and not step.refused:
-            step = replace(step, refused=f"needs {missing}: {broken[missing]}", operations=())
+            step = replace(step, refused=f"needs {missing}: {broken[missing]}", operations=(), configure="")
         if step.refused:
-            step = replace(step, operations=())
+            step = replace(step, operations=(), configure="")
             broken[ref] = step.refused
         result.append(replace(step, wave=wave[ref]) if wave[ref] else step)
     return result

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Mapping
 
 from innkeeper.model.objects import Guest, GuestKind
-from innkeeper.model.observed import ObservedGuest
+from innkeeper.model.observed import Marker, ObservedGuest
 from innkeeper.model.plan import Operation
 from innkeeper.settings.create import resize_params
+from innkeeper.settings.marker import write_marker
 
 SHUTDOWN_SECONDS = 60
 """How long a guest may take to shut down by itself before it is stopped."""
@@ -40,6 +41,12 @@ def configure(seen: ObservedGuest, params: tuple[tuple[str, str], ...]) -> Opera
     """
     slow = seen.kind == "VirtualMachine" and any(_DISK.match(key) and _ALLOCATES.search(value) for key, value in params)
     return Operation("configure", "POST" if slow else "PUT", f"{of(seen)}/config", params, guarded=True)
+
+
+def remember(seen: ObservedGuest, marker: Marker) -> Operation:
+    """Note on the guest what was done inside it."""
+    notes = write_marker(seen.description, marker)
+    return Operation("remember", "PUT", f"{of(seen)}/config", (("description", notes),), guarded=True)
 
 
 def finish(kind: GuestKind | str, node: str, vmid: int) -> Operation:

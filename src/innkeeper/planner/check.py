@@ -27,14 +27,14 @@ def _all(plan: Plan, declared: Declared, views: Views, policy: Policy) -> Iterat
     homes = {(guest.spec.cluster or only, guest.ref) for guest in declared.guests}
     for step in plan.steps:
         if step.refused or step.action == "noop":
-            if step.operations:
+            if step.operations or step.configure:
                 yield f"{step.ref}: a {step.action} that is not to run has operations"
             continue
         view = views.get(step.cluster)
         if not isinstance(view, ClusterView):
             yield f"{step.ref}: writes to cluster {step.cluster}, which was not seen"
             continue
-        if not step.operations:
+        if not step.operations and not step.configure:
             yield f"{step.ref}: {step.action} without an operation"
         yield from _step(step, view, policy)
         if step.action == "delete":

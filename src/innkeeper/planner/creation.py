@@ -1,6 +1,7 @@
 """The step that makes a guest: its node, its vmid, its calls."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.objects import Cluster, Guest, Ref
@@ -22,7 +23,7 @@ from innkeeper.settings.desired import Desired
 from innkeeper.settings.made import made
 
 _QUANTITIES = frozenset({"memory", "swap", "balloon", "size"})
-_NOT_SHOWN = frozenset({"cluster", "vmid", "node", "profile", "needs", "restart", "options"})
+_NOT_SHOWN = frozenset({"cluster", "vmid", "node", "profile", "needs", "restart", "options", "configure", "health"})
 _KEYS = {"mounts": "path", "disks": "slot"}
 
 
@@ -35,8 +36,10 @@ def create(
     room: Room,
     applied: str,
     former: ObservedGuest | None = None,
+    keys: tuple[str, ...] = (),
 ) -> Step | tuple[Diagnostic, ...]:
-    """The create step, or why the guest cannot be made. `former`: the guest that it replaces."""
+    """The create step, or why the guest cannot be made. `former`: the guest that it replaces; `keys` are public keys
+    that a container accepts beside the declared ones."""
     if problems := create_problems(guest, desired):
         return problems
     found = place(guest, desired, cluster.spec, view, room, former.node if former else "")
@@ -59,9 +62,15 @@ def create(
         changes_of(guest),
         "declared, and not on the cluster",
         needs_of(guest),
-        operations=_operations(guest, desired, found, vmid, marker, view),
+        operations=_operations(guest, with_keys(desired, keys), found, vmid, marker, view),
         running=desired.running,
     )
+
+
+def with_keys(desired: Desired, keys: tuple[str, ...]) -> Desired:
+    """For the create call only: what a container was made with, as its marker remembers it, is what is declared."""
+    own = desired.ssh_keys or ()
+    return replace(desired, ssh_keys=(*own, *(key for key in keys if key not in own))) if keys else desired
 
 
 def _vmid(guest: Guest, cluster: Cluster, room: Room) -> int | Diagnostic:

@@ -15,7 +15,7 @@ from innkeeper.model.plan import IMPACTS, Change, Impact, Operation, Step
 from innkeeper.planner import calls, creation
 from innkeeper.planner.pair import Absent, Adopt, Blocked, Ours, Outcome
 from innkeeper.planner.place import Room
-from innkeeper.planner.policy import Policy
+from innkeeper.planner.policy import NOTHING, Insights, Policy
 from innkeeper.settings.compare import Difference, compare
 from innkeeper.settings.create import update_params
 from innkeeper.settings.desired import Desired, compile_guest
@@ -30,6 +30,7 @@ class Ground:
     view: ClusterView
     policy: Policy
     room: Room
+    insights: Insights = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,9 @@ def decide(guest: Guest, outcome: Outcome, ground: Ground) -> Decision:
 def _create(
     guest: Guest, desired: Desired, ground: Ground, former: ObservedGuest | None = None
 ) -> Step | tuple[Diagnostic, ...]:
+    keys = ground.insights.keys_of(guest.ref, ground.cluster.name)
     return creation.create(
-        guest, desired, ground.cluster, ground.view, ground.policy, ground.room, applied(desired), former
+        guest, desired, ground.cluster, ground.view, ground.policy, ground.room, applied(desired), former, keys
     )
 
 

@@ -3,6 +3,7 @@
 from innkeeper.model.guests import VirtualMachineSpec
 from innkeeper.model.objects import Cluster, Declared, Ref
 from innkeeper.model.observed import ClusterView
+from innkeeper.planner.addresses import claims
 from innkeeper.planner.build import guests_of
 from innkeeper.planner.pair import MAKING, Absent, Ours, host_name, pair
 from innkeeper.planner.policy import Policy
@@ -36,6 +37,14 @@ def unpaired(declared: Declared, cluster: str, view: ClusterView, policy: Policy
         guest.ref
         for guest in guests
         if policy.selects(guest.ref) and (isinstance(outcomes[guest.ref], Absent) or policy.may_replace(guest.ref))
+    )
+
+
+def moving(declared: Declared, cluster: str, view: ClusterView, policy: Policy) -> bool:
+    """Whether a guest that is configured is to get another address: then every guest's addresses are looked at."""
+    return any(
+        claim.guest.spec.configure is not None or claim.guest.spec.health
+        for claim in claims(declared, cluster, view, policy)
     )
 
 

@@ -1,7 +1,9 @@
 """What a person allows and asks for in one run, and what stands in for a cluster that could not be seen."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
 
 from innkeeper.model.objects import Ref
 from innkeeper.model.observed import ClusterView
@@ -18,6 +20,9 @@ class Policy:
     replace: frozenset[str] = frozenset()
     take_over: bool = False
     only: frozenset[str] = frozenset()
+    configure: Literal["always", "changed", "never"] = "changed"
+    """When roles are run inside guests that are as they were: always, when something of them changed, or never."""
+    allow_ip_conflicts: bool = False
 
     def selects(self, ref: Ref) -> bool:
         return not self.only or named(ref, self.only)
@@ -33,6 +38,26 @@ class Unreachable:
     message: str
     advice: str = ""
 
+
+@dataclass(frozen=True, slots=True)
+class Insights:
+    """What is known about the insides of guests before anything is planned.
+
+    `fingerprints` of configurations, None where one cannot be prepared (a diagnostic says why); guests that declare no
+    roles are not in it. `keys` that new guests must accept, by cluster; `reached` are the guests that they are for.
+    `refused` says of a guest why it may not be made or changed.
+    """
+
+    fingerprints: Mapping[Ref, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    reached: frozenset[Ref] = frozenset()
+    refused: Mapping[Ref, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def keys_of(self, ref: Ref, cluster: str) -> tuple[str, ...]:
+        return self.keys.get(cluster, ()) if ref in self.reached else ()
+
+
+NOTHING = Insights()
 
 Views = Mapping[str, ClusterView | Unreachable]
 

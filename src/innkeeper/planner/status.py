@@ -1,7 +1,9 @@
 """Where every declared guest stands: sync and health, and the conditions that explain them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from innkeeper.model.inside import CheckResult
 from innkeeper.model.objects import Ref
 from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.plan import Step
@@ -14,9 +16,25 @@ _UNKNOWN = frozenset({"NodeOffline", "Unreadable", "ViewIncomplete", "Creating"}
 _BUSY = frozenset({"create", "migrate", "rollback", "clone", "disk", "destroyed"})
 
 
-def statuses(decisions: Iterable[Decision], views: Views) -> tuple[GuestStatus, ...]:
-    """One status for each decision, in their order."""
-    return tuple(_status(decision, views.get(decision.cluster)) for decision in decisions)
+def statuses(
+    decisions: Iterable[Decision], views: Views, checks: Mapping[Ref, tuple[CheckResult, ...]] | None = None
+) -> tuple[GuestStatus, ...]:
+    """One status for each decision, in their order. `checks` are the results of health checks that were made."""
+    found = checks or {}
+    return tuple(
+        _with_checks(_status(decision, views.get(decision.cluster)), found.get(decision.guest.ref, ()))
+        for decision in decisions
+    )
+
+
+def _with_checks(status: GuestStatus, checks: tuple[CheckResult, ...]) -> GuestStatus:
+    """A running guest is as healthy as what should run in it."""
+    failed = [check for check in checks if not check.ok]
+    if not failed or status.health != "Healthy":
+        return replace(status, checks=checks)
+    message = "; ".join(f"{check.name}: {check.detail or 'failed'}" for check in failed)
+    condition = Condition("Checked", "False", "CheckFailed", message)
+    return replace(status, health="Degraded", checks=checks, conditions=(*status.conditions, condition))
 
 
 def orphan_statuses(decisions: Iterable[Decision], views: Views, source: str) -> tuple[GuestStatus, ...]:

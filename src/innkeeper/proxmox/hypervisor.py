@@ -13,7 +13,7 @@ from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.objects import Cluster
 from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.plan import Operation
-from innkeeper.proxmox import listing, observe, tasks
+from innkeeper.proxmox import interfaces, listing, observe, tasks
 from innkeeper.proxmox.credentials import resolve
 from innkeeper.proxmox.session import Load, Session
 from innkeeper.proxmox.slots import Slots, node_of, target
@@ -70,6 +70,10 @@ class Proxmox:
 
     async def guest(self, vmid: int) -> ObservedGuest | None:
         return await observe.one(self.session, vmid)
+
+    async def addresses(self, guest: ObservedGuest) -> tuple[str, ...]:
+        """See Hypervisor.addresses."""
+        return await interfaces.addresses(self.session, guest)
 
     async def call(self, operation: Operation, digest: str, log: Log) -> None:
         """See Hypervisor.call. A created guest's own start task is followed too."""
