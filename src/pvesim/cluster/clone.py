@@ -19,7 +19,7 @@ from pvesim.cluster import storage as storages
 from pvesim.cluster.disks import Disk
 from pvesim.cluster.lxc import options
 from pvesim.cluster.lxc.properties import random_mac
-from pvesim.errors import ApiError, TaskFailed, died
+from pvesim.errors import ApiError, TaskFailed, died, param_error
 
 if TYPE_CHECKING:
     from pvesim.cluster.state import Cluster, Config, Guest, Kind
@@ -72,6 +72,8 @@ def check_request(cluster: Cluster, wish: Wish) -> None:
         raise ApiError(500, f"no such cluster node '{wish.target}'")
     if wish.storage:
         storage = storages.usable(cluster, wish.storage, wish.node)
+        if wish.kind == "qemu" and "images" not in storages.content_of(storage):
+            raise param_error(storage=f"storage '{wish.storage}' does not support vm images")
         if wish.target:
             storages.usable(cluster, wish.storage, wish.target)
             if not storage.shared:
@@ -183,10 +185,14 @@ def _check_drive(cluster: Cluster, plan: Plan, disk: Disk, wish: Wish) -> None:
     from_snapshot = wish.snapname is not None
     if plan.full and plan.running and not from_snapshot and disk.key == "tpmstate0":
         raise ApiError(500, "cannot clone TPM state while VM is running")
-    full = plan.full or disk.is_cloudinit
+    full = plan.full or _always_copied(disk)
     if not storages.feature(cluster, "copy" if full else "clone", disk.file, snapshot=from_snapshot):
-        kind = "Full" if full else "Linked"
-        raise ApiError(500, f"{kind} clone feature is not supported for '{disk.file}' ({disk.key})")
+        kind, what = "Full" if full else "Linked", "a snapshot of " if from_snapshot else ""
+        raise ApiError(500, f"{kind} clone feature is not supported for {what}'{disk.file}' ({disk.key})")
+
+
+def _always_copied(disk: Disk) -> bool:
+    return disk.is_cloudinit or disk.key == "tpmstate0"
 
 
 def _new_identity(config: Config, wish: Wish, old: Config) -> None:
@@ -235,7 +241,7 @@ async def _copy_mountpoint(
 async def _copy_drive(cluster: Cluster, disk: Disk, plan: Plan, wish: Wish, log: TaskLog) -> tuple[str, int | None]:
     source = storages.get(cluster, wish.node, disk.file)
     size = source.snapshots[wish.snapname] if wish.snapname and wish.snapname in source.snapshots else source.size
-    if not plan.full and not disk.is_cloudinit:
+    if not plan.full and not _always_copied(disk):
         log(f"create linked clone of drive {disk.key} ({disk.file})")
         return await storages.clone_linked(cluster, wish.node, disk.file, wish.newid, snapname=wish.snapname), size
     log(f"create full clone of drive {disk.key} ({disk.file})")

@@ -144,12 +144,11 @@ async def alloc_mountpoint(
     Directories and btrfs give an image file, or a directory for size 0; ZFS a data set, block storages a device.
     """
     found = storages.lookup(cluster, storage)
-    if found.type in ("dir", "nfs", "cifs", "btrfs", "glusterfs"):
-        form = "raw" if size else "subvol"
-    elif found.type == "zfspool":
+    holds = "rootdir" in storages.content_of(found)
+    if found.type == "zfspool" or (holds and storages.type_of(found).files and not size):
         form = "subvol"
-    elif found.type in ("lvm", "lvmthin", "rbd"):
+    elif holds:
         form = "raw"
     else:
-        raise ApiError(500, f"unable to create containers on storage type '{found.type}'")
+        raise ApiError(500, f"content type 'rootdir' is not available or configured on storage '{storage}'")
     return await storages.alloc(cluster, storage, node, vmid, size, form, log=log)

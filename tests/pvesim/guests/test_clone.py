@@ -3,7 +3,7 @@
 from tests.pvesim.conftest import Start
 from tests.pvesim.running import THREE_NODES, Sim
 
-from .conftest import CT, VM, container, machine
+from .conftest import CT, SEED, VM, container, machine
 
 
 def test_a_full_clone_of_a_container(sim: Sim) -> None:
@@ -130,3 +130,35 @@ def test_who_may_clone(sim: Sim) -> None:
     assert ask() == "Permission check failed (/storage/btr, Datastore.AllocateSpace)"
     sim.call("PUT", "/access/acl", {"path": "/storage/btr", "roles": "PVEDatastoreUser", "users": "alice@pve"})
     assert ask() == ""
+
+
+def test_a_clone_goes_where_its_kind_of_volume_may_be(start: Start) -> None:
+    isos = {"storage": "isos", "type": "dir", "path": "/iso", "content": ["iso"]}
+    sim = start(SEED | {"storages": [*SEED["storages"], isos]})
+    container(sim)
+    machine(sim)
+    lacks = "content type 'rootdir' is not available or configured on storage 'isos'"
+    assert sim.do("POST", f"{CT}/clone", {"newid": 102, "storage": "isos"}) == f"clone failed: {lacks}"
+    assert sim.call("GET", "/nodes/pve/lxc/102/config").status == 500
+    assert "lock" not in sim.call("GET", f"{CT}/config").data
+    assert sim.do("POST", f"{CT}/move_volume", {"volume": "rootfs", "storage": "isos"}) == lacks
+    refused = sim.call("POST", f"{VM}/clone", {"newid": 202, "storage": "isos"})
+    assert (refused.status, refused.errors) == (400, {"storage": "storage 'isos' does not support vm images"})
+
+
+def test_the_tpm_state_of_a_linked_clone_is_its_own(sim: Sim) -> None:
+    machine(sim, tpmstate0="local:1,version=v2.0")
+    assert sim.do("POST", f"{VM}/snapshot", {"snapname": "s1"}) == "snapshot feature is not available"
+    assert sim.do("POST", f"{VM}/template") == "OK"
+    assert sim.do("POST", f"{VM}/clone", {"newid": 202}) == "OK"
+    config = sim.call("GET", "/nodes/pve/qemu/202/config").data
+    assert config["tpmstate0"].startswith("local:202/vm-202-disk-")
+    assert config["scsi0"].startswith("local:200/base-200-disk-")
+
+
+def test_a_linked_clone_of_a_snapshot_needs_a_storage_that_can(sim: Sim) -> None:
+    machine(sim)
+    assert sim.do("POST", f"{VM}/snapshot", {"snapname": "s1"}) == "OK"
+    assert sim.call("POST", f"{VM}/clone", {"newid": 202, "snapname": "s1", "full": 0}).message == (
+        "Linked clone feature is not supported for a snapshot of 'local:200/vm-200-disk-0.qcow2' (scsi0)"
+    )
