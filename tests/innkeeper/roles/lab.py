@@ -1,254 +1,210 @@
-"""A bridge of our own with real Debian containers on it, for the roles to be tried on.
-
-One network namespace and one mount namespace per laboratory, held by a process that dies with the tests, so that
-nothing of it is seen outside and several run side by side. Guests reach packages through a forward proxy on the bridge.
-"""
+"""Real containers to try roles on: a simulated node, guests on it, git repositories they reach, and Ansible runs."""
 
 import json
 import os
+import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROLES = HERE.parents[2] / "src" / "innkeeper" / "roles"
-GATEWAY = "10.213.77.1"
-PROXY = f"http://{GATEWAY}:3142"
-TEMPLATE_VARIABLE = "INNKEEPER_TEST_TEMPLATE"
-BINARIES = ("lxc-start", "lxc-stop", "lxc-attach", "ip", "nsenter", "unshare", "setpriv", "tar", "zstd", "git", "ssh")
+from innkeeper.configure.roles import BUNDLED
+from tests.pvesim import running
 
-ENTER = """set -e
-mount --make-rprivate /
-mkdir -p "$1/cgroup" && mount --rbind /sys/fs/cgroup "$1/cgroup"
-mount -t sysfs sysfs /sys
-mount --rbind "$1/cgroup" /sys/fs/cgroup
-ip link set lo up
-ip link add lab0 type bridge
-ip addr add "$2/24" dev lab0
-ip link set lab0 up
-touch "$1/ready"
-exec sleep infinity
-"""
-
-CONFIG = """lxc.include = /usr/share/lxc/config/common.conf
-lxc.uts.name = {name}
-lxc.rootfs.path = dir:{root}
-lxc.net.0.type = veth
-lxc.net.0.link = lab0
-lxc.net.0.flags = up
-lxc.net.0.name = eth0
-lxc.net.0.ipv4.address = {address}/24
-lxc.net.0.ipv4.gateway = {gateway}
-lxc.apparmor.profile = unconfined
-lxc.include = /usr/share/lxc/config/nesting.conf
-"""
-
-
-def template() -> Path | None:
-    """The Debian 12 template: named by the environment, or the newest that `pvesim template build` has cached."""
-    if named := os.environ.get(TEMPLATE_VARIABLE):
-        return Path(named)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pvesim"
-    found = sorted(cache.glob("**/debian-12*.tar.zst"), key=lambda path: path.stat().st_mtime)
-    return found[-1] if found else None
-
-
-def missing() -> str | None:
-    """What keeps real containers from running here, or None."""
-    if os.geteuid() != 0:
-        return "root"
-    if absent := [name for name in BINARIES if not shutil.which(name)]:
-        return f"the commands {', '.join(absent)} (Debian: lxc iproute2 util-linux zstd git openssh-client)"
-    if template() is None:
-        return f"a Debian 12 template: `pvesim template build debian-12`, or its path in {TEMPLATE_VARIABLE}"
-    trial = subprocess.run(["unshare", "--mount", "--net", "ip", "link", "add", "trial0", "type", "bridge"])
-    return "the right to make namespaces and bridges" if trial.returncode else None
+EXAMPLES = Path(__file__).parents[3] / "examples"
+NET = f"10.{30 + os.getpid() % 90}.78"
+Calls = Sequence[tuple[str, Mapping[str, object]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """What one run of roles did: the exit status, Ansible's counts, everything it printed, and the seconds it took."""
+    """One run of roles: the exit status, Ansible's counts, the tasks that changed something, and all it printed."""
 
     status: int
-    stats: Mapping[str, int]
+    counts: Mapping[str, int]
     output: str
-    seconds: float
 
     @property
-    def changed(self) -> int:
-        return self.stats.get("changed", -1)
+    def changed(self) -> list[str]:
+        """`role : task` of every task that changed something."""
+        task, found = "", []
+        for line in self.output.splitlines():
+            if started := re.match(r"(?:TASK|RUNNING HANDLER) \[(.*)\] \**$", line):
+                task = started[1]
+            elif line.startswith("changed: "):
+                found.append(task)
+        return list(dict.fromkeys(found))
+
+    @property
+    def failure(self) -> str:
+        found = re.search(r"^fatal: \S+ FAILED! => (\{.*\})$", self.output, re.MULTILINE)
+        return str(json.loads(found[1])["msg"]) if found else ""
 
 
 @dataclass
 class Lab:
-    directory: Path
-    holder: subprocess.Popen[bytes]
-    helpers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    guests: dict[str, str] = field(default_factory=dict)
+    """`folder` holds the key that opens the guests, and the repositories that they clone from."""
+
+    sim: running.Sim
+    folder: Path
+    git: subprocess.Popen[bytes] | None = None
+    guests: list["Guest"] = field(default_factory=list)
 
     @classmethod
-    def open(cls) -> "Lab":
-        directory = Path(tempfile.mkdtemp(prefix="innkeeper-lab-"))
-        directory.chmod(0o755)
-        holder = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "sh", "-c", ENTER, "sh", str(directory), GATEWAY]
-        )
-        lab = cls(directory, holder)
-        wait_for(lambda: (directory / "ready").exists(), 10, "the namespaces of the laboratory")
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / "key")], check=True)
-        netns = f"/proc/{holder.pid}/ns/net"
-        lab._helper([sys.executable, str(HERE / "forward_proxy.py"), netns, GATEWAY, "3142"])
-        (directory / "git").mkdir()
-        lab._helper([*lab.inside, "git", "daemon", "--export-all", f"--base-path={directory}/git", "--reuseaddr"])
-        return lab
-
-    def _helper(self, command: Sequence[str]) -> None:
-        self.helpers.append(subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *command], start_new_session=True))
-
-    @property
-    def inside(self) -> list[str]:
-        """The words before a command that is to run in the laboratory's namespaces."""
-        return ["nsenter", "-t", str(self.holder.pid), "-m", "-n", "--wd=/"]
+    def open(cls, folder: Path) -> "Lab":
+        key = folder / "key"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        (folder / "git").mkdir()
+        sim = running.start(folder, running.ONE_NODE, "--backend", "lxc", "--ssh-key", f"{key}.pub")
+        return cls(sim, folder)
 
     def close(self) -> None:
-        for name in list(self.guests):
-            self.destroy(name)
-        for helper in self.helpers:
-            os.killpg(helper.pid, signal.SIGKILL)
-            helper.wait()
-        self.holder.kill()
-        self.holder.wait()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if self.git is not None:
+            self.git.kill()
+            self.git.wait()
+        self.sim.process.terminate()
+        self.sim.process.wait(60)
+        self.sim.stop()
 
-    def create(self, name: str, address: str) -> None:
-        home = self.directory / "guests" / name
-        root, upper, work = home / "root", home / "upper", home / "work"
-        for path in (root, upper, work):
-            path.mkdir(parents=True)
-        options = f"lowerdir={unpacked()},upperdir={upper},workdir={work}"
-        self._run("mount", "-t", "overlay", "overlay", "-o", options, str(root))
-        self._write_files(name, root)
-        (home / "config").write_text(CONFIG.format(name=name, root=root, address=address, gateway=GATEWAY))
-        self._run("lxc-start", "-P", str(home.parent), "-n", name, "-f", str(home / "config"), "-d")
-        self.guests[name] = address
-        wait_for(lambda: self._ssh_answers(address), 30, f"ssh of {name}")
-
-    def _write_files(self, name: str, root: Path) -> None:
-        """What Proxmox writes at create, and where this laboratory's proxy is. (Through the namespace: the overlay is mounted there.)"""
-        inside = Path(f"/proc/{self.holder.pid}/root{root}")
-        (inside / "etc/hostname").write_text(f"{name}\n")
-        (inside / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {name}\n")
-        (inside / "etc/network/interfaces").write_text("auto lo\niface lo inet loopback\n")
-        (inside / "etc/apt/apt.conf.d/90lab").write_text(f'Acquire::http::Proxy "{PROXY}";\n')
-        ssh = inside / "root/.ssh"
-        ssh.mkdir(mode=0o700, exist_ok=True)
-        (ssh / "authorized_keys").write_text((self.directory / "key.pub").read_text())
-        bundle = inside / "etc/ssl/certs/lab.crt"
-        bundle.write_bytes(Path("/etc/ssl/certs/ca-certificates.crt").read_bytes())
-        ways = {
-            "http_proxy": PROXY,
-            "https_proxy": PROXY,
-            "PIP_CERT": "/etc/ssl/certs/lab.crt",
-            "NODE_EXTRA_CA_CERTS": "/etc/ssl/certs/lab.crt",
+    def create(self, name: str) -> "Guest":
+        vmid = 101 + len(self.guests)
+        guest = Guest(self, name, f"{NET}.{vmid}")
+        wanted = {
+            "vmid": vmid,
+            "ostemplate": running.TEMPLATE,
+            "storage": "btr",
+            "hostname": name,
+            "memory": 2048,
+            "features": "nesting=1",
+            "ssh-public-keys": (self.folder / "key.pub").read_text(),
+            "start": 1,
+            "net0": f"name=eth0,bridge=vmbr0,ip={guest.address}/24,gw={NET}.254",
         }
-        (inside / "etc/environment").write_text("".join(f"{key}={value}\n" for key, value in ways.items()))
+        self.guests.append(guest)
+        assert self.sim.do("POST", "/nodes/pve/lxc", wanted) == "OK"
+        deadline = time.monotonic() + 30
+        while subprocess.run([*guest.ssh, "true"], capture_output=True).returncode:
+            assert time.monotonic() < deadline, f"{name} does not answer"
+            time.sleep(0.2)
+        return guest
 
-    def destroy(self, name: str) -> None:
-        home = self.directory / "guests" / name
-        subprocess.run([*self.inside, "lxc-stop", "-k", "-P", str(home.parent), "-n", name], capture_output=True)
-        self._run("umount", "-l", str(home / "root"))
-        shutil.rmtree(home)
-        del self.guests[name]
+    def repository(self, name: str, files: Path) -> "Repository":
+        """A git repository with the content of a directory, served to the guests by git's own protocol."""
+        where = _host_address(self.sim.process.pid)
+        if self.git is None:
+            command = ["git", "daemon", "--export-all", f"--base-path={self.folder / 'git'}", f"--listen={where}"]
+            self.git = subprocess.Popen([*command, "--port=9418", "--reuseaddr"])
+        work = self.folder / f"work-{name}"
+        shutil.copytree(files, work)
+        made = Repository(work, self.folder / "git" / name, f"git://{where}/{name}")
+        made.run("init", "--quiet", "--initial-branch=main")
+        subprocess.run(["git", "init", "--quiet", "--bare", str(made.bare)], check=True)
+        made.commit("The first version")
+        return made
 
-    def shell(self, name: str, script: str, check: bool = True) -> str:
-        """What a shell in the guest prints."""
-        done = subprocess.run(
-            [*self.inside, "lxc-attach", "--clear-env", "-P", str(self.directory / "guests"), "-n", name]
-            + ["--", "sh", "-c", f"export PATH=/usr/sbin:/usr/bin:/sbin:/bin; {script}"],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
+
+def _host_address(pid: int) -> str:
+    """The address of this machine that the guests of a simulator reach."""
+    answer = subprocess.run(["ip", "-j", "addr", "show", f"pvs{pid}"], capture_output=True, check=True)
+    return str(json.loads(answer.stdout)[0]["addr_info"][0]["local"])
+
+
+@dataclass(frozen=True)
+class Repository:
+    work: Path
+    bare: Path
+    url: str
+
+    def run(self, *words: str) -> str:
+        command = ["git", "-C", str(self.work), "-c", "user.name=Test", "-c", "user.email=test@example.org", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(self, message: str, branch: str = "main", **files: str) -> str:
+        """Write files (a dot in a name is written as two underscores, a slash as three) and push; the commit."""
+        for name, text in files.items():
+            path = self.work / name.replace("___", "/").replace("__", ".")
+            path.write_text(text)
+        self.run("add", "--all")
+        self.run("commit", "--quiet", "--message", message)
+        self.run("push", "--quiet", str(self.bare), f"HEAD:refs/heads/{branch}")
+        return self.run("rev-parse", "HEAD")
+
+
+@dataclass(frozen=True)
+class Guest:
+    lab: Lab
+    name: str
+    address: str
+
+    @property
+    def ssh(self) -> list[str]:
+        return self.ssh_as("root")
+
+    def ssh_as(self, user: str) -> list[str]:
+        options = ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        return ["ssh", *options, "-o", "LogLevel=ERROR", "-i", str(self.lab.folder / "key"), f"{user}@{self.address}"]
+
+    def shell(self, script: str, user: str = "root") -> str:
+        """What a shell in the guest prints; the test fails when it does."""
+        done = subprocess.run([*self.ssh_as(user), script], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def get(self, url: str, check: bool = True) -> str:
-        """The body that the bridge's side gets from a guest: what is open from outside."""
-        command = ["curl", "--noproxy", "*", "-sS", "--fail", "--max-time", "5", url]
-        done = subprocess.run([*self.inside, *command], capture_output=True, text=True)
-        assert not check or done.returncode == 0, done.stderr
-        return done.stdout
+    def get(self, port: int, path: str = "/") -> tuple[int, str]:
+        """The status and the text that this machine gets over HTTP from the guest; status 0 where nothing answers."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(f"http://{self.address}:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
 
-    def play(self, guest: str, roles: Sequence[tuple[str, Mapping[str, object]]], *options: str) -> Play:
-        """Runs bundled roles on the guest as Innkeeper does: variables in a private file, one play."""
-        home = Path(tempfile.mkdtemp(dir=self.directory, prefix="play-"))
-        address = self.guests[guest]
-        vars_for_host = {"ansible_user": "root", "ansible_python_interpreter": "/usr/bin/python3"}
-        (home / "hosts.json").write_text(json.dumps({"all": {"hosts": {guest: {"ansible_host": address, **vars_for_host}}}}))
-        names = [{"role": name, "vars": dict(variables)} for name, variables in roles]
-        (home / "play.json").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "roles": names}]))
+    def play(self, roles: Calls, *options: str) -> Play:
+        """Run bundled roles here."""
+        home = Path(tempfile.mkdtemp(dir=self.lab.folder, prefix="play-"))
+        own = {
+            "ansible_host": self.address,
+            "ansible_user": "root",
+            "ansible_python_interpreter": "/usr/bin/python3",
+            "ansible_ssh_private_key_file": str(self.lab.folder / "key"),
+        }
+        calls = [{"role": name, "vars": dict(variables)} for name, variables in roles]
+        play = {"hosts": "all", "gather_facts": False, "roles": calls}
+        (home / "hosts.json").write_text(json.dumps({"all": {"hosts": {self.name: own}}}))
+        (home / "play.json").write_text(json.dumps([play]))
         environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
-            "ANSIBLE_ROLES_PATH": str(ROLES),
-            "ANSIBLE_HOME": str(home / "home"),
-            "ANSIBLE_HOST_KEY_CHECKING": "false",
-            "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_PRIVATE_KEY_FILE": str(self.directory / "key"),
-            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=30 -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
-            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.directory / "cp"),
-            "ANSIBLE_NOCOLOR": "true", "ANSIBLE_CALLBACKS_ENABLED": os.environ.get("RLCB",""),
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_ROLES_PATH": str(BUNDLED),
+            "ANSIBLE_PIPELINING": "1",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=20 -o StrictHostKeyChecking=no "
+            "-o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
         }
-        started = time.monotonic()
+        command = [sys.executable, "-P", "-m", "ansible", "playbook", "-i", "hosts.json", "play.json", *options]
         done = subprocess.run(
-            [*self.inside, str(Path(sys.executable).with_name("ansible-playbook"))]
-            + ["-i", str(home / "hosts.json"), str(home / "play.json"), *options],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
+            command, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900
         )
-        return Play(done.returncode, recap(done.stdout), done.stdout, round(time.monotonic() - started, 1))
+        return Play(done.returncode, _counts(done.stdout), done.stdout)
 
-    def _run(self, *command: str) -> None:
-        subprocess.run([*self.inside, *command], check=True, timeout=60)
-
-    def _ssh_answers(self, address: str) -> bool:
-        probe = f"exec 3<>/dev/tcp/{address}/22 && head -c 4 <&3"
-        done = subprocess.run([*self.inside, "timeout", "2", "bash", "-c", probe], capture_output=True)
-        return done.stdout == b"SSH-"
+    def configure(self, roles: Calls) -> list[str]:
+        """Run roles, which must succeed; what they changed."""
+        played = self.play(roles)
+        assert played.status == 0, played.output[-4000:]
+        return played.changed
 
 
-def recap(output: str) -> dict[str, int]:
-    """The counts of Ansible's last line, `guest : ok=3 changed=1 …`; empty when it never came so far."""
+def _counts(output: str) -> dict[str, int]:
+    """Ansible's last line, `guest : ok=3 changed=1 …`; empty when it did not come so far."""
     lines = [line for line in output.splitlines() if " : ok=" in line]
     words = lines[-1].partition(" : ")[2].split() if lines else []
     return {key: int(count) for key, _, count in (word.partition("=") for word in words)}
-
-
-def unpacked() -> Path:
-    """The template's root directory, unpacked once per template beside it in the cache of this machine."""
-    archive = template()
-    assert archive is not None
-    stamp = archive.stat()
-    place = Path(tempfile.gettempdir()) / f"innkeeper-lab-template-{stamp.st_size}-{stamp.st_mtime_ns}"
-    if not (place / ".complete").exists():
-        part = Path(tempfile.mkdtemp(prefix="innkeeper-lab-unpack-"))
-        part.chmod(0o755)
-        subprocess.run(["tar", "--zstd", "-xpf", str(archive), "-C", str(part), "--numeric-owner"], check=True)
-        (part / ".complete").touch()
-        part.rename(place)
-    return place
-
-
-def wait_for(holds: "callable[[], bool]", seconds: float, what: str) -> None:  # type: ignore[valid-type]
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, f"{what} did not come within {seconds} s"
-        time.sleep(0.1)

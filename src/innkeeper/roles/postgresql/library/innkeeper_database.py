@@ -46,7 +46,7 @@ def literal(text: str) -> str:
 def psql(statement: str) -> str:
     """Runs a statement as the database's own administrator; it goes in by standard input."""
     done = subprocess.run(
-        ["runuser", "-u", "postgres", "--", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "postgres"],
+        ["/usr/sbin/runuser", "-u", "postgres", "--", "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "postgres"],
         input=f"SET standard_conforming_strings = on;\n{statement};\n",
         capture_output=True,
         text=True,
@@ -60,13 +60,12 @@ def psql(statement: str) -> str:
 def statements(name: str, user: str, password: str) -> list[str]:
     """What is still to be done."""
     wanted = []
-    known = psql(f"SELECT coalesce(rolpassword, '-') || rolcanlogin FROM pg_authid WHERE rolname = {literal(user)}")
+    of_user, of_database = f"rolname = {literal(user)}", f"datname = {literal(name)}"
+    known = psql(f"SELECT coalesce(rolpassword, '-') || rolcanlogin FROM pg_authid WHERE {of_user}")  # noqa: S608
     if not known.endswith("true") or not matches(password, known.removesuffix("true")):
         verb = "ALTER" if known else "CREATE"
         wanted.append(f"{verb} ROLE {quoted(user)} LOGIN PASSWORD {literal(verifier(password, os.urandom(16)))}")
-    owner = psql(
-        f"SELECT rolname FROM pg_database JOIN pg_roles r ON r.oid = datdba WHERE datname = {literal(name)}",
-    )
+    owner = psql(f"SELECT rolname FROM pg_database JOIN pg_roles r ON r.oid = datdba WHERE {of_database}")  # noqa: S608
     if not owner:
         wanted.append(
             f"CREATE DATABASE {quoted(name)} OWNER {quoted(user)} ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0",
