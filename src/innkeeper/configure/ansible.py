@@ -27,6 +27,11 @@ _LAST_WORDS = 4000
 _GRACE = 5.0
 _SOCKET = "ssh.sock"
 
+_CONFIGURATION = """[defaults]
+# Ansible looks for results every millisecond; side by side that alone fills a core.
+internal_poll_interval = 0.01
+"""
+
 _WRAPPER = """#!/bin/sh
 # OpenSSH with its last word, the command, wrapped so that it runs inside the container.
 case " $* " in *" -O "*) exec {ssh} "$@" ;; esac
@@ -123,7 +128,7 @@ def _write(job: Run, directory: Path, ssh: str) -> None:
             job.item, [roles.found_by_name(call.directory, path) for call in job.item.roles]
         ),
         "ssh_config": routes.ssh_config(job.way, _SOCKET),
-        "ansible.cfg": "[defaults]\n",
+        "ansible.cfg": _CONFIGURATION,
     }
     for name, text in texts.items():
         (directory / name).write_text(text, encoding="utf-8")
