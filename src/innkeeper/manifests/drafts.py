@@ -66,17 +66,17 @@ def draft(document: Document, file: str, text: str) -> Draft | Rejected | Foreig
         return Rejected(None, _text_problems(document, file))
     if why := _foreign(value):
         return Foreign(origin.location, why)
-    if document.problems or not isinstance(value, Mapping):
+    if not isinstance(value, Mapping):
         return Rejected(_ref(value), _text_problems(document, file))
     found = _envelope(value, origin)
     kind, spec, raw = value.get("kind"), value.get("spec"), value.get("metadata")
     metadata = validate(Metadata, without_empty(raw), "metadata", origin) if isinstance(raw, Mapping) else ()
-    if isinstance(metadata, tuple) or found or not isinstance(spec, dict):
+    if document.problems or isinstance(metadata, tuple) or found or not isinstance(spec, dict):
         found += metadata if isinstance(metadata, tuple) else ()
         if isinstance(kind, str) and kind in MODELS and isinstance(spec, dict):
             checked = validate(MODELS[kind], without_empty(spec), "spec", origin)
             found += checked if isinstance(checked, tuple) else ()
-        return Rejected(_ref(value), tuple(found))
+        return Rejected(_ref(value), _together(document, origin, found))
     return Draft(Ref(str(kind), metadata.name), metadata, spec, passage, origin, document.empty_fields)
 
 
@@ -87,6 +87,14 @@ def without_empty(value: object) -> object:
     if isinstance(value, tuple):
         return tuple(without_empty(item) for item in value)
     return value
+
+
+def _together(document: Document, origin: Origin, found: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """What is wrong with the text, and with the fields that it does not touch."""
+    file = origin.location.file
+    said = {origin.at(item.path) for item in document.problems if item.path}
+    said |= {Location(file, item.line, item.column) for item in document.problems}
+    return _text_problems(document, file) + tuple(item for item in found if item.location not in said)
 
 
 def _text_problems(document: Document, file: str) -> tuple[Diagnostic, ...]:

@@ -14,7 +14,7 @@ def _interface4(value: str) -> str:
     if value in ("dhcp", "manual"):
         return value
     if "/" not in value:
-        raise ValueError(f"{value!r} lacks its prefix length: write {value}/24, or dhcp")
+        raise ValueError(_no_prefix(value, IPv4Address, 24, "dhcp, or manual"))
     try:
         return str(IPv4Interface(value))
     except ValueError:
@@ -25,12 +25,20 @@ def _interface6(value: str) -> str:
     if value in ("dhcp", "auto", "manual"):
         return value
     if "/" not in value:
-        raise ValueError(f"{value!r} lacks its prefix length: write {value}/64, or auto, or dhcp")
+        raise ValueError(_no_prefix(value, IPv6Address, 64, "auto, dhcp, or manual"))
     _no_zone(value)
     try:
         return str(IPv6Interface(value))
     except ValueError:
         raise ValueError(f"{value!r} is not an IPv6 address with its prefix length") from None
+
+
+def _no_prefix(value: str, parse: Callable[[str], object], length: int, words: str) -> str:
+    try:
+        parse(value)
+    except ValueError:
+        return f"{value!r} is neither an address with its prefix length nor one of {words}"
+    return f"{value!r} lacks its prefix length: write {value}/{length}, or {words}"
 
 
 def _no_zone(value: str) -> None:

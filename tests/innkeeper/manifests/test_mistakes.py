@@ -67,3 +67,28 @@ def test_a_mistake_is_named_in_its_place(mistake: Mistake, tmp_path: Path) -> No
     others = [item for item in loaded.diagnostics if item.severity == "error" and item.code != mistake.code]
     tolerated = {"AmbiguousCluster"} | ({"UnknownField"} if mistake.code == "MissingField" else set())
     assert {item.code for item in others} <= tolerated, "one slip is one finding"
+
+
+def test_a_word_that_yaml_readers_disagree_on_hides_no_other_mistake(tmp_path: Path) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text(
+        "apiVersion: innkeeper.dev/v1alpha1\nkind: Container\nmetadata: {name: web}\nspec:\n"
+        "  running: no\n  cpu: {cores: 1e400}\n  tags: [!x a]\n  memory: 512\n  cpuu: 2\n"
+    )
+
+    loaded = load([file])
+
+    found = [(item.code, item.location.line if item.location else 0) for item in loaded.diagnostics]
+    assert found == [("AmbiguousWord", 5), ("BadNumber", 6), ("TagRefused", 7), ("BadQuantity", 8), ("UnknownField", 9)]
+
+
+def test_what_a_terminal_would_obey_is_shown_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text(
+        "apiVersion: innkeeper.dev/v1alpha1\nkind: Container\nmetadata: {name: web}\nspec:\n"
+        '  network: [{name: "eth0\\nfoo"}]\n'
+    )
+
+    (found,) = (item for item in load([file]).diagnostics if item.code == "UnsafeValue")
+
+    assert r'"eth0\nfoo"' in found.summary
