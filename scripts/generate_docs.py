@@ -27,6 +27,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "container": lambda: reference_pages.fields("Container"),
     "virtual-machine": lambda: reference_pages.fields("VirtualMachine"),
     "profile": lambda: reference_pages.fields("Profile"),
+    "application": lambda: reference_pages.fields("Application"),
     "pvesim-methods": reference_pages.methods,
     "diagnostics": diagnostic_pages.diagnostics,
     "conditions": diagnostic_pages.conditions,

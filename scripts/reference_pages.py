@@ -1,6 +1,5 @@
 """The reference of commands, of manifests and of the simulator's methods, from the code that they are made of."""
 
-import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from enum import Enum
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 
 from innkeeper.cli.program import app
 from innkeeper.manifests.vocabulary import Vocabulary, vocabulary
+from innkeeper.model.applications import ApplicationSpec
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import ClusterSpec, Metadata, ProfileSpec
 from pvesim.api.router import Router
@@ -23,6 +23,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "Container": ContainerSpec,
     "VirtualMachine": VirtualMachineSpec,
     "Profile": ProfileSpec,
+    "Application": ApplicationSpec,
 }
 _WORDS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "fields.toml").read_text(encoding="utf-8"))
 
@@ -30,7 +31,15 @@ _WORDS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "fields.toml").r
 def commands() -> str:
     """A section for each command: usage, what it does, examples, arguments and options."""
     group: Any = typer.main.get_command(app)
-    return "\n".join(line for name, command in group.commands.items() for line in _command(name, command))
+    return "\n".join(line for name, command in _all(group, "") for line in _command(name, command))
+
+
+def _all(group: Any, before: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _all(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def _command(name: str, command: Any) -> Iterator[str]:
@@ -75,9 +84,16 @@ def fields(kind: str) -> str:
     """A row for each field: what goes there with its unit and limits, the default, what it means."""
     model = _MODELS[kind]
     lines = ["| field | what goes there | default | meaning |", "|---|---|---|---|"]
-    paths = (path for path in _paths(vocabulary(model), []) if f"{kind}.{path[0]}" not in _WORDS["not_yet"])
-    lines += [_row(kind, model, path) for path in paths]
+    lines += [_row(kind, model, path) for path in _paths(vocabulary(model), []) if _of_its_own(kind, path)]
     return "\n".join(lines)
+
+
+def _of_its_own(kind: str, path: Sequence[str]) -> bool:
+    """Whether a field has to be told here: an Application and its environments have all fields of a Container."""
+    if kind != "Application":
+        return True
+    field = path[2] if len(path) > 2 and path[0] == "environments" else path[0]
+    return field not in vocabulary(ContainerSpec).fields([])
 
 
 def _paths(words: Vocabulary, base: list[str]) -> Iterator[list[str]]:
@@ -92,12 +108,21 @@ def _paths(words: Vocabulary, base: list[str]) -> Iterator[list[str]]:
 def _row(kind: str, model: type[BaseModel], path: Sequence[str]) -> str:
     words = vocabulary(model)
     node = words.node(path) or {}
-    shown = re.sub(r"\.0(?=\.|$)", ".*" if path[0] == "allowed" else "[]", ".".join(path))
+    shown = _shown(words, path)
     allowed = words.allowed(path).partition(" with the fields ")[0]
     items = words.allowed([*path, "0"])
     if allowed == "a list" and items != "nothing here" and not words.fields([*path, "0"]):
         allowed = f"a list; each {items}"
     return f"| `{shown}` | {_cell(allowed)} | {_default(words, path, node)} | {_meaning(kind, shown)} |"
+
+
+def _shown(words: Vocabulary, path: Sequence[str]) -> str:
+    """`network[].ip` for what is in a list, `allowed.*.min` for what is in a map of free names."""
+    text = path[0]
+    for index, part in enumerate(path[1:], 1):
+        listed = "array" in words.kinds(path[:index])
+        text += ("[]" if listed else ".*") if part == "0" else f".{part}"
+    return text
 
 
 def _default(words: Vocabulary, path: Sequence[str], node: dict[str, Any]) -> str:

@@ -7,18 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from innkeeper.checkout import checkout
+from innkeeper.engine.describe import insides, of_projects
 from innkeeper.engine.errors import EngineError, Stalled
+from innkeeper.engine.inside import Insider
+from innkeeper.engine.interior import preferred
 from innkeeper.engine.ports import Scope
 from innkeeper.engine.reconcile import Prepared, prepare
 from innkeeper.manifests.files import STDIN
 from innkeeper.manifests.loading import Loaded
 from innkeeper.manifests.writing import Manifest, manifest
+from innkeeper.model.applications import ENVIRONMENT, PROJECT
 from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.objects import ADOPT, Cluster, ClusterDefaults, Declared
 from innkeeper.model.observed import ObservedGuest
+from innkeeper.planner.addresses import static_addresses
 from innkeeper.planner.build import guests_of
 from innkeeper.planner.existence import missing_things
-from innkeeper.planner.policy import Policy, Unreachable
+from innkeeper.planner.place import nearest
+from innkeeper.planner.policy import Policy, Unreachable, named
 from innkeeper.proxmox import doctor
 from innkeeper.proxmox.doctor import Finding
 from innkeeper.proxmox.hypervisor import Proxmox
@@ -62,9 +68,52 @@ def directory_of(cluster: Cluster) -> Path:
     return Path() if file == STDIN else Path(file).parent
 
 
-async def plan(loaded: Loaded, clusters: Clusters, allowed: Policy) -> Prepared:
-    """The plan, with what reading the manifests found."""
-    prepared = await prepare(loaded.declared, clusters, allowed)
+@asynccontextmanager
+async def working_inside(declared: Declared, data: Path | None = None) -> AsyncIterator[Insider | None]:
+    """What works inside guests; None, and nothing imported for it, where no guest declares roles or checks.
+
+    `data` is where keys are kept, if not in Innkeeper's own data directory.
+    """
+    if not any(guest.spec.configure is not None or guest.spec.health for guest in declared.guests):
+        yield None
+        return
+    from innkeeper.configure.insider import Insides  # needs the extra `guests` once it works
+
+    insider = Insides(data=data)
+    try:
+        yield insider
+    finally:
+        await insider.close()
+
+
+def secrets_example(declared: Declared) -> str:
+    """A form for every secret that the guests need; empty where they need none."""
+    from innkeeper.configure.example import example
+
+    return example(insides(declared))
+
+
+def chosen(declared: Declared, projects: Sequence[str], environments: Sequence[str], only: Sequence[str]) -> set[str]:
+    """The guests of these projects and environments that `only` names, too (it may be empty); Stalled for none."""
+    known = {name for guest in declared.guests for label, name in guest.labels if label == PROJECT}
+    for project in projects:
+        if project not in known:
+            listed = f"projects: {', '.join(sorted(known))}" if known else "no Application is declared"
+            raise Stalled(f"--project {project}: there is no such project{nearest(project, known)}", listed)
+    found = of_projects(declared, projects, environments)
+    if not found:
+        every = {name for guest in declared.guests for label, name in guest.labels if label == ENVIRONMENT}
+        raise Stalled(
+            f"--env {', '.join(environments)}: no project has it", f"environments: {', '.join(sorted(every))}"
+        )
+    return {str(ref) for ref in found if not only or named(ref, only)} or {""}
+
+
+async def plan(
+    loaded: Loaded, clusters: Clusters, allowed: Policy, insider: Insider | None = None, *, health: bool = False
+) -> Prepared:
+    """The plan, with what reading the manifests found. `health`: the guests' checks are made, too."""
+    prepared = await prepare(loaded.declared, clusters, allowed, insider=insider, health=health)
     findings = (*loaded.diagnostics, *prepared.plan.diagnostics)
     return replace(prepared, plan=replace(prepared.plan, diagnostics=findings))
 
@@ -75,6 +124,17 @@ def compiled(declared: Declared, versions: Mapping[str, tuple[int, int]]) -> Ite
     for guest in declared.guests:
         name = guest.spec.cluster or ""
         yield from compile_guest(guest, defaults.get(name, ClusterDefaults()), versions.get(name, NEWEST))[1]
+
+
+async def address_of(prepared: Prepared, clusters: Clusters) -> str | None:
+    """The address of the only declared guest: static, else as its cluster tells it now."""
+    guest, step = prepared.declared.guests[0], next(iter(prepared.plan.steps), None)
+    static = next((place[1] for place, _ in static_addresses(guest)), None)
+    hypervisor = clusters[step.cluster] if step is not None else Unreachable("")
+    if static is not None or step is None or isinstance(hypervisor, Unreachable):
+        return static
+    seen = await hypervisor.guest(step.vmid)
+    return preferred(await hypervisor.addresses(seen)) if seen is not None else None
 
 
 async def validate(loaded: Loaded, *, offline: bool) -> tuple[Diagnostic, ...]:

@@ -8,7 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from innkeeper.cli.options import Format, MaxDeletes, Only, Output, Paths, Prune, Replace, Source, TakeOver
+from innkeeper.cli.options import (
+    AllowIPConflicts,
+    Configure,
+    ConfigureWhen,
+    Environment,
+    Format,
+    MaxDeletes,
+    Only,
+    Output,
+    Paths,
+    Project,
+    Prune,
+    Replace,
+    Source,
+    TakeOver,
+    Wait,
+)
 
 if TYPE_CHECKING:
     from innkeeper.engine.reconcile import Prepared
@@ -24,6 +40,11 @@ def apply(
     max_deletes: MaxDeletes = 3,
     replace: Replace = None,
     only: Only = None,
+    project: Project = None,
+    env: Environment = None,
+    configure: ConfigureWhen = Configure.changed,
+    wait: Wait = None,
+    allow_ip_conflicts: AllowIPConflicts = False,
     plan_digest: Annotated[
         str | None, typer.Option("--plan-digest", metavar="DIGEST", help="Apply only exactly this plan.")
     ] = None,
@@ -38,13 +59,14 @@ def apply(
     Examples:
       innkeeper apply
       innkeeper apply --yes --prune --max-deletes 1
+      innkeeper apply --yes --project webshop --env dev --wait
       innkeeper apply --yes --replace web
       innkeeper apply --yes --plan-digest "$(innkeeper plan -o json | jq -r .digest)"
 
     Ctrl-C stops after the calls that run; the next apply goes on from there.
     """
     from innkeeper.cli.output import print_json
-    from innkeeper.cli.planning import failed_plan, policy, show_plan
+    from innkeeper.cli.planning import failed_plan, policy, selected, show_plan
     from innkeeper.manifests.loading import load
 
     loaded = load(paths or [Path()])
@@ -55,14 +77,23 @@ def apply(
         else:
             show_plan(found)
         raise typer.Exit(1)
-    allowed = policy(paths, source, prune, max_deletes, replace, only, take_over)
-    ok = asyncio.run(_apply(loaded, allowed, yes=yes, digest=plan_digest, parallel=parallel, output=output))
+    names = selected(loaded, only, project, env)
+    allowed = policy(paths, source, prune, max_deletes, replace, names, take_over, configure.value, allow_ip_conflicts)
+    ok = asyncio.run(run(loaded, allowed, yes=yes, digest=plan_digest, parallel=parallel, healthy=wait, output=output))
     raise typer.Exit(0 if ok else 1)
 
 
-async def _apply(
-    loaded: "Loaded", allowed: "Policy", *, yes: bool, digest: str | None, parallel: int, output: Format
+async def run(
+    loaded: "Loaded",
+    allowed: "Policy",
+    *,
+    yes: bool,
+    output: Format,
+    digest: str | None = None,
+    parallel: int = 8,
+    healthy: float | None = None,
 ) -> bool:
+    """Plan, ask, carry out, show; whether all went well. `healthy`: seconds to wait until guests are healthy."""
     from innkeeper import runtime
     from innkeeper.cli.output import console, print_json
     from innkeeper.cli.planning import show_plan
@@ -71,8 +102,11 @@ async def _apply(
     from innkeeper.engine.reconcile import gate
 
     quiet = output is Format.json
-    async with runtime.connected(loaded.declared.clusters) as clusters:
-        prepared = await runtime.plan(loaded, clusters, allowed)
+    async with (
+        runtime.connected(loaded.declared.clusters) as clusters,
+        runtime.working_inside(loaded.declared) as insider,
+    ):
+        prepared = await runtime.plan(loaded, clusters, allowed, insider)
         if not quiet:
             show_plan(prepared.plan)
         try:
@@ -82,16 +116,16 @@ async def _apply(
                 raise
             print_json(_refused(prepared, error))
             return False
-        if not any(step.operations for step in prepared.plan.steps):
+        if not any(step.acts for step in prepared.plan.steps) and healthy is None:
             if quiet:
-                print_json((await _carry_out(prepared, clusters, parallel, quiet=True)).to_json())
+                print_json((await _carry_out(prepared, clusters, parallel, None, quiet=True)).to_json())
             return not any(item.severity == "error" for item in prepared.plan.diagnostics) and not any(
                 step.refused for step in prepared.plan.steps
             )
-        if not yes and not _agreed(quiet):
+        if not yes and any(step.acts for step in prepared.plan.steps) and not _agreed(quiet):
             console(stderr=True).print("Nothing was done.")
             return False
-        result = await _carry_out(prepared, clusters, parallel, quiet=quiet)
+        result = await _carry_out(prepared, clusters, parallel, healthy, quiet=quiet)
         if quiet:
             print_json(result.to_json())
         else:
@@ -120,14 +154,16 @@ def _agreed(quiet: bool) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-async def _carry_out(prepared: "Prepared", clusters: "runtime.Clusters", parallel: int, *, quiet: bool) -> "Result":
+async def _carry_out(
+    prepared: "Prepared", clusters: "runtime.Clusters", parallel: int, healthy: float | None, *, quiet: bool
+) -> "Result":
     from innkeeper.cli.interrupt import safe_stop
     from innkeeper.cli.output import console
     from innkeeper.cli.progress import progress
     from innkeeper.engine.reconcile import carry_out
 
     with progress(console(), prepared.plan, quiet=quiet) as shown, safe_stop(shown.say) as stop:
-        return await carry_out(prepared, clusters, shown.listen, stop, parallel)
+        return await carry_out(prepared, clusters, shown.listen, stop, parallel, healthy=healthy)
 
 
 def _refused(prepared: "Prepared", error: Exception) -> dict[str, object]:

@@ -9,6 +9,14 @@ import typer
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
+class Configure(StrEnum):
+    """When roles are run inside guests."""
+
+    always = "always"
+    changed = "changed"
+    never = "never"
+
+
 class Format(StrEnum):
     """How a command answers."""
 
@@ -47,3 +55,22 @@ MaxDeletes = Annotated[
     int, typer.Option("--max-deletes", metavar="N", min=0, help="Prune nothing at all where it would be more.")
 ]
 TakeOver = Annotated[bool, typer.Option("--take-over", help="Take over guests that another source owns.")]
+ConfigureWhen = Annotated[
+    Configure,
+    typer.Option("--configure", help="Run roles in guests: always, when something of them changed, or never."),
+]
+Project = Annotated[
+    list[str] | None, typer.Option("--project", metavar="NAME", help="Only the guests of this Application. Repeatable.")
+]
+Environment = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="NAME", help="Only this environment of Applications. Repeatable."),
+]
+AllowIPConflicts = Annotated[
+    bool, typer.Option("--allow-ip-conflicts", help="Go on where an address is in use already.")
+]
+Wait = Annotated[
+    float | None,
+    typer.Option("--wait", metavar="SECONDS", min=1, help="Wait until the guests are healthy, or fail; 300 by itself."),
+]
+WAIT_SECONDS = "300"

@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from innkeeper.cli.options import Format, MaxDeletes, Only, Output, Paths, Prune, Replace, Source, TakeOver
+from innkeeper.cli.options import (
+    AllowIPConflicts,
+    Configure,
+    ConfigureWhen,
+    Environment,
+    Format,
+    MaxDeletes,
+    Only,
+    Output,
+    Paths,
+    Project,
+    Prune,
+    Replace,
+    Source,
+    TakeOver,
+)
 
 if TYPE_CHECKING:
     from innkeeper.model.plan import Plan
@@ -18,6 +33,10 @@ def plan(
     max_deletes: MaxDeletes = 3,
     replace: Replace = None,
     only: Only = None,
+    project: Project = None,
+    env: Environment = None,
+    configure: ConfigureWhen = Configure.changed,
+    allow_ip_conflicts: AllowIPConflicts = False,
     source: Source = None,
     take_over: TakeOver = False,
     detailed_exitcode: Annotated[
@@ -35,14 +54,17 @@ def plan(
       innkeeper plan -o json | jq .summary
       innkeeper plan --detailed-exitcode   0: as declared, 2: changes, 1: an error
     """
-    from innkeeper.cli.planning import failed_plan, make, policy
+    from innkeeper.cli.planning import failed_plan, make, policy, selected
     from innkeeper.manifests.loading import load
 
     loaded = load(paths or [Path()])
     if not loaded.ok:
         found = failed_plan(loaded)
     else:
-        allowed = policy(paths, source, prune, max_deletes, replace, only, take_over)
+        names = selected(loaded, only, project, env)
+        allowed = policy(
+            paths, source, prune, max_deletes, replace, names, take_over, configure.value, allow_ip_conflicts
+        )
         found = asyncio.run(make(loaded, allowed)).plan
     _show(found, output, everything=everything)
     if any(item.severity == "error" for item in found.diagnostics):

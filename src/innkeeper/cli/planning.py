@@ -20,6 +20,8 @@ def policy(
     replace: Sequence[str] | None,
     only: Sequence[str] | None,
     take_over: bool,
+    configure: str = "changed",
+    allow_ip_conflicts: bool = False,
 ) -> Policy:
     found = runtime.policy(paths or [Path()], source)
     return Policy(
@@ -30,12 +32,26 @@ def policy(
         replace=frozenset(replace or ()),
         take_over=take_over,
         only=frozenset(only or ()),
+        configure=configure,  # type: ignore[arg-type]
+        allow_ip_conflicts=allow_ip_conflicts,
     )
 
 
+def selected(
+    loaded: Loaded, only: Sequence[str] | None, projects: Sequence[str] | None, environments: Sequence[str] | None
+) -> Sequence[str] | None:
+    """The names for `only`, with the projects and environments that were named."""
+    if not projects and not environments:
+        return only
+    return sorted(runtime.chosen(loaded.declared, projects or (), environments or (), only or ()))
+
+
 async def make(loaded: Loaded, allowed: Policy) -> Prepared:
-    async with runtime.connected(loaded.declared.clusters) as clusters:
-        return await runtime.plan(loaded, clusters, allowed)
+    async with (
+        runtime.connected(loaded.declared.clusters) as clusters,
+        runtime.working_inside(loaded.declared) as insider,
+    ):
+        return await runtime.plan(loaded, clusters, allowed, insider)
 
 
 def failed_plan(loaded: Loaded) -> Plan:

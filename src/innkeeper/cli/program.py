@@ -11,8 +11,8 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from innkeeper.cli import apply, demo, doctor, importing, plan, schema, status, validate
-from innkeeper.cli.options import HELP
+from innkeeper.cli import apply, configure, demo, dev, doctor, importing, plan, schema, secrets, status, validate
+from innkeeper.cli.options import HELP, WAIT_SECONDS
 
 _INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -31,10 +31,13 @@ app = typer.Typer(
 app.command("validate")(validate.validate)
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
+app.command("configure")(configure.configure)
 app.command("status")(status.status)
 app.command("import")(importing.import_)
 app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
+app.command("dev")(dev.dev)
+app.add_typer(secrets.app, name="secrets")
 app.command("demo")(demo.demo)
 
 
@@ -57,6 +60,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    sys.argv[1:] = _completed(sys.argv[1:])
     sys.exit(_run())
 
 
@@ -78,6 +82,15 @@ def _run() -> int:
     if status == _INTERRUPTED:  # typer, too, turns Ctrl-C into this
         _say("Interrupted.")
     return status if isinstance(status, int) else 0
+
+
+def _completed(words: list[str]) -> list[str]:
+    """`--wait` may stand without its seconds."""
+    following = [*words[1:], ""]
+    return [
+        f"--wait={WAIT_SECONDS}" if word == "--wait" and not next_one.replace(".", "", 1).isdigit() else word
+        for word, next_one in zip(words, following, strict=False)
+    ]
 
 
 def _failed(error: Exception) -> int:

@@ -103,7 +103,7 @@ def _phase(known: _Running) -> str:
 @contextmanager
 def progress(console: Console, plan: Plan, *, quiet: bool) -> Iterator[Progress]:
     live = console.is_terminal and not quiet
-    total = sum(1 for step in plan.steps if step.operations)
+    total = sum(1 for step in plan.steps if step.acts)
     shown = Progress(console, total, live, quiet)
     with Live(shown, console=console, refresh_per_second=8, transient=True) if live else nullcontext():
         yield shown

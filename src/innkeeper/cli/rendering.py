@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
+from innkeeper.cli.output import counted
 from innkeeper.model.plan import ACTIONS, Action, Change, Json, Plan, Step
 
 SYMBOLS: dict[Action, tuple[str, str]] = {
@@ -14,6 +15,7 @@ SYMBOLS: dict[Action, tuple[str, str]] = {
     "adopt": ("*", "cyan"),
     "noop": (" ", "dim"),
 }
+_ALL_UP_TO_DATE = "up to date; configuration up to date"
 _IMPACT_STYLES = {"restart": "yellow", "replace": "magenta", "data-loss": "bold red"}
 
 
@@ -34,7 +36,7 @@ def plan_lines(plan: Plan, *, everything: bool = False) -> Iterator[Text]:
 
 def _waits(step: Step) -> bool:
     """Whether an unchanged guest has something to say: a change of it that is not in effect yet."""
-    return step.reason not in ("", "up to date")
+    return step.reason not in ("", "up to date", _ALL_UP_TO_DATE)
 
 
 def summary_line(plan: Plan) -> Text:
@@ -44,10 +46,12 @@ def summary_line(plan: Plan) -> Text:
     refused = sum(1 for step in plan.steps if step.refused)
     line = Text("Plan: ", "bold")
     line.append(", ".join([*parts, f"{counts['noop']} unchanged"]) if parts else "", "not bold")
+    same = sum(1 for step in plan.steps if step.reason == _ALL_UP_TO_DATE)
+    told = f" Configuration up to date: {counted(same, 'guest')}." if same else ""
     if not parts:
-        return Text(f"No changes: {counts['noop']} of {counts['noop']} guests are as declared.", "green")
+        return Text(f"No changes: {counts['noop']} of {counts['noop']} guests are as declared.{told}", "green")
     line.append(f"; {refused} of them not allowed" if refused else "", "yellow")
-    line.append(".", "not bold")
+    line.append(f".{told}", "not bold")
     return line
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from innkeeper.cli.options import Format, Only, Output, Paths, Source
+from innkeeper.cli.options import Environment, Format, Only, Output, Paths, Project, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,10 +34,12 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Say it again whenever it changes.")] = False,
     interval: Annotated[float, typer.Option("--interval", metavar="SECONDS", min=0.2, help="Between looks.")] = 5.0,
     only: Only = None,
+    project: Project = None,
+    env: Environment = None,
     source: Source = None,
     output: Output = Format.text,
 ) -> None:
-    """Show where every declared guest stands: synced or not, healthy or not, and why.
+    """Show where every declared guest stands: synced or not, healthy or not, and why. Makes the health checks.
 
     \b
     Examples:
@@ -48,7 +50,7 @@ def status(
     With --watch, JSON is one line per change. A look that finds nothing changed is one call to each cluster.
     """
     from innkeeper.cli.output import print_json
-    from innkeeper.cli.planning import failed_plan, policy, show_plan
+    from innkeeper.cli.planning import failed_plan, policy, selected, show_plan
     from innkeeper.manifests.loading import load
 
     loaded = load(paths or [Path()])
@@ -58,7 +60,7 @@ def status(
         else:
             show_plan(failed_plan(loaded))
         raise typer.Exit(1)
-    allowed = policy(paths, source, False, 0, None, only, False)
+    allowed = policy(paths, source, False, 0, None, selected(loaded, only, project, env), False)
     ok = asyncio.run(_status(loaded, allowed, interval if watch else None, output))
     raise typer.Exit(0 if ok else 1)
 
@@ -66,18 +68,28 @@ def status(
 async def _status(loaded: "Loaded", allowed: "Policy", interval: float | None, output: Format) -> bool:
     from innkeeper import runtime
 
-    async with runtime.connected(loaded.declared.clusters) as clusters:
+    async with (
+        runtime.connected(loaded.declared.clusters) as clusters,
+        runtime.working_inside(loaded.declared) as insider,
+    ):
         seen = await _look(clusters) if interval is not None else ""
-        prepared = await runtime.plan(loaded, clusters, allowed)
+        prepared = await runtime.plan(loaded, clusters, allowed, insider, health=True)
         _show(prepared, output, stream=interval is not None)
+        health = _healths(prepared)
         while interval is not None:
             await asyncio.sleep(interval)
             now = await _look(clusters)
-            if now != seen:
-                seen = now
-                prepared = await runtime.plan(loaded, clusters, allowed)
+            if now == seen and insider is None:
+                continue
+            prepared = await runtime.plan(loaded, clusters, allowed, insider, health=True)
+            if now != seen or _healths(prepared) != health:
+                seen, health = now, _healths(prepared)
                 _show(prepared, output, stream=interval is not None)
     return not any(item.severity == "error" for item in prepared.plan.diagnostics)
+
+
+def _healths(prepared: "Prepared") -> list[object]:
+    return [(item.ref, item.sync, item.health) for item in prepared.statuses]
 
 
 async def _look(clusters: "runtime.Clusters") -> str:

@@ -64,7 +64,10 @@ class Work:
     async def run(self) -> StepResult:
         self.deadline = self._now() + self.site.patience
         try:
-            waits = await (self._delete() if self.step.action == "delete" else self._reach())
+            if self.step.action == "delete":
+                waits = await self._delete()
+            else:
+                waits = await self._reach() if self.site.policy.provision else ""
             if self.step.configure:
                 await self._configure()
         except Stopped:

@@ -22,7 +22,14 @@ Variable = Annotated[
     StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
     Field(description="an environment variable: letters, digits, _"),
 ]
-SecretValue = Annotated[dict[str, SecretRef], Field(description="a secret as {secretRef: {name: …, key: …}}")]
+
+
+class SecretValue(Value):
+    """A secret in place of a value."""
+
+    secret_ref: SecretRef
+
+
 EnvironmentVariables = dict[Variable, str | int | float | bool | SecretValue]
 
 

@@ -15,6 +15,22 @@ def configured(decision: Decision, insights: Insights, policy: Policy) -> Decisi
 
     What cannot be prepared, or may not be done (an address in use), refuses the whole step: nothing is half done.
     """
+    found = _configured(decision, insights, policy)
+    if policy.provision or found.step is None or found.step.refused or found.step.action == "noop":
+        return found
+    return replace(found, step=_inside_only(found.step))
+
+
+def _inside_only(step: Step) -> Step:
+    """Of a step only what is run inside the guest; one that is not there stays so."""
+    if step.configure and step.action == "update":
+        changes = tuple(change for change in step.changes if change.field == FIELD)
+        return replace(step, operations=(), changes=changes, impact="live", running=None)
+    left = "it does not exist yet" if step.action in ("create", "replace") else f"its {step.action} is left to apply"
+    return replace(step, action="noop", operations=(), configure="", changes=(), impact="none", reason=left)
+
+
+def _configured(decision: Decision, insights: Insights, policy: Policy) -> Decision:
     step, ref = decision.step, decision.guest.ref
     if step is None or step.refused:
         return decision

@@ -23,6 +23,8 @@ class Policy:
     configure: Literal["always", "changed", "never"] = "changed"
     """When roles are run inside guests that are as they were: always, when something of them changed, or never."""
     allow_ip_conflicts: bool = False
+    provision: bool = True
+    """False: guests stay as they are, and only roles are run inside them."""
 
     def selects(self, ref: Ref) -> bool:
         return not self.only or named(ref, self.only)

@@ -197,7 +197,7 @@ def test_doctor(desk: Desk, snapshot: SnapshotAssertion) -> None:
 
 
 def test_schema_is_json(desk: Desk) -> None:
-    assert desk.innkeeper("schema").json["properties"]["kind"]["enum"][0] == "Cluster"
+    assert desk.innkeeper("schema").json["properties"]["kind"]["enum"][0] == "Application"
 
 
 def test_usage(desk: Desk, snapshot: SnapshotAssertion) -> None:

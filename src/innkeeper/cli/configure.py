@@ -1,0 +1,61 @@
+"""`innkeeper configure`: run the roles in guests that are there, and provision nothing."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from innkeeper.cli.options import (
+    Configure,
+    ConfigureWhen,
+    Environment,
+    Format,
+    Only,
+    Output,
+    Paths,
+    Project,
+    Source,
+    Wait,
+)
+
+
+def configure(
+    paths: Paths = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    only: Only = None,
+    project: Project = None,
+    env: Environment = None,
+    when: ConfigureWhen = Configure.always,
+    wait: Wait = None,
+    parallel: Annotated[int, typer.Option("--parallel", metavar="N", min=1, help="Guests at the same time.")] = 8,
+    source: Source = None,
+    output: Output = Format.text,
+) -> None:
+    """Run the roles in guests that are there, whether or not something changed. Creates, changes and deletes no guest.
+
+    \b
+    Examples:
+      innkeeper configure --only web
+      innkeeper configure --project webshop --env dev --yes --wait
+      innkeeper configure --configure changed
+    """
+    from innkeeper.cli.apply import run
+    from innkeeper.cli.output import print_json
+    from innkeeper.cli.planning import failed_plan, policy, selected, show_plan
+    from innkeeper.manifests.loading import load
+
+    loaded = load(paths or [Path()])
+    if not loaded.ok:
+        found = failed_plan(loaded)
+        if output is Format.json:
+            print_json(found.to_json())
+        else:
+            show_plan(found)
+        raise typer.Exit(1)
+    names = selected(loaded, only, project, env)
+    allowed = policy(paths, source, False, 0, None, names, False, when.value)
+    allowed = replace(allowed, provision=False)
+    ok = asyncio.run(run(loaded, allowed, yes=yes, parallel=parallel, healthy=wait, output=output))
+    raise typer.Exit(0 if ok else 1)
