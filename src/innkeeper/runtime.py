@@ -30,6 +30,7 @@ from innkeeper.proxmox.doctor import Finding
 from innkeeper.proxmox.hypervisor import Proxmox
 from innkeeper.settings.desired import compile_guest
 from innkeeper.settings.importing import to_spec
+from innkeeper.settings.made import NAME
 from innkeeper.settings.paring import pared
 
 NEWEST = (9, 1)
@@ -137,6 +138,10 @@ async def address_of(prepared: Prepared, clusters: Clusters) -> str | None:
     return preferred(await hypervisor.addresses(seen)) if seen is not None else None
 
 
+_SAID = frozenset({"SlotTwice", "PathTwice", "NicNeedsSlot"})
+"""What reading the manifests says as well, in its own words (DuplicateSlot, DuplicatePath, MissingField)."""
+
+
 async def validate(loaded: Loaded, *, offline: bool) -> tuple[Diagnostic, ...]:
     """Everything to be said about manifests. Clusters are asked for what exists, unless that cannot be done."""
     versions: dict[str, tuple[int, int]] = {}
@@ -146,7 +151,9 @@ async def validate(loaded: Loaded, *, offline: bool) -> tuple[Diagnostic, ...]:
             for cluster in loaded.declared.clusters:
                 findings += await _existing(loaded.declared, cluster, clusters[cluster.name], versions)
     said = {item.location for item in loaded.diagnostics if item.severity == "error"}
-    findings += (item for item in compiled(loaded.declared, versions) if item.location not in said)
+    findings += (
+        item for item in compiled(loaded.declared, versions) if item.location not in said and item.code not in _SAID
+    )
     return tuple(sorted((*loaded.diagnostics, *findings), key=_place))
 
 
@@ -200,7 +207,8 @@ async def import_guests(
     ]
     manifests: list[Manifest] = []
     names: set[tuple[str, str]] = set()
-    for vmid, seen in sorted(view.guests.items()):
+    # Ours first: their names are taken.
+    for vmid, seen in sorted(view.guests.items(), key=lambda item: (item[1].marker is None, item[0])):
         if (vmid not in vmids) if vmids else seen.template:
             continue
         if seen.config is None:
@@ -208,7 +216,17 @@ async def import_guests(
             findings.append(Diagnostic("error", "Unreadable", f"guest {vmid} on {seen.node}: {why}"))
             continue
         manifests.append(_manifest(seen, cluster.name, view.version, names, alone=alone))
+    manifests.sort(key=_vmid)
+    if not (view.complete or vmids):
+        summary = f"cluster {cluster.name} may have guests that are not shown"
+        gaps = "; ".join(view.gaps)
+        findings.append(Diagnostic("warning" if manifests else "error", "ViewIncomplete", summary, gaps))
     return manifests, tuple(findings)
+
+
+def _vmid(item: Manifest) -> int:
+    spec = item["spec"]
+    return int(spec["vmid"]) if isinstance(spec, Mapping) else 0
 
 
 def _manifest(
@@ -219,11 +237,14 @@ def _manifest(
     if alone:
         del spec["cluster"]
     if seen.marker is not None:
+        names.add((seen.marker.kind, seen.marker.name))
         return manifest(seen.marker.kind, seen.marker.name, pared(spec, seen, seen.marker, version))
     name = re.sub(r"[^a-z0-9]+", "-", (seen.name or "").lower())[:50].strip("-") or f"guest-{seen.vmid}"
     if (seen.kind, name) in names:
         name = f"{name}-{seen.vmid}"
     names.add((seen.kind, name))
-    if seen.name and name != seen.name:
-        spec["hostname"] = seen.name
+    # A guest without a name of its own is listed under one that Proxmox makes up (`VM 207`).
+    called = (seen.config or {}).get(NAME[seen.kind], "")
+    if called and name != called:
+        spec["hostname"] = called
     return manifest(seen.kind, name, spec, {ADOPT: "true"})

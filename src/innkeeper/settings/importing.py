@@ -10,11 +10,13 @@ from pydantic import ValidationError
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.observed import ObservedGuest
 from innkeeper.model.units import format_quantity
-from innkeeper.settings import canonical, fields, table
+from innkeeper.settings import canonical, fields, made, table
 from innkeeper.settings.marker import TAG
 from innkeeper.settings.volumes import disk_format, is_cd, is_cloud_init, natural, storage_of
 
 _OWN = frozenset({"description", "tags", "hostname", "name", "digest", "lxc"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+"""No manifest holds these in an option (`env` of several variables has NUL between them)."""
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -28,8 +30,10 @@ def to_spec(observed: ObservedGuest, cluster_name: str) -> dict[str, object]:
     if observed.config is None:
         raise ValueError(f"the configuration of {observed.vmid} was not read: {observed.unreadable}")
     spec: dict[str, object] = {"cluster": cluster_name, "vmid": observed.vmid, "node": observed.node}
-    if observed.name and not _NAME.fullmatch(observed.name):
-        spec["hostname"] = observed.name
+    # A guest without a name is listed under one that Proxmox makes up (`VM 207`).
+    name = observed.config.get(made.NAME[observed.kind], "")
+    if name and not _NAME.fullmatch(name):
+        spec["hostname"] = name
     found, options = express(observed.kind, observed.config, observed.marker.settings if observed.marker else ())
     spec |= found
     tags = [tag for tag in canonical.tags(observed.config.get("tags", "")) if tag != TAG]
@@ -65,7 +69,7 @@ def express(
         part = _as_fields(kind, name, text)
         if part is not None and _accepts(kind, part):
             _merge(spec, part)
-        elif fields.group_of(kind, name) not in ("mounts", "rootDisk"):
+        elif fields.group_of(kind, name) not in ("mounts", "rootDisk") and not _CONTROL.search(text):
             options[name] = _as_option(setting, text)
     return spec, options
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -179,3 +180,16 @@ def test_an_unread_guest_cannot_be_told() -> None:
     object.__setattr__(unread, "config", None)
     with pytest.raises(ValueError, match="was not read"):
         to_spec(unread, "home")
+
+
+@pytest.mark.parametrize("kind", ["Container", "VirtualMachine"])
+def test_the_name_that_proxmox_makes_up_is_none(kind: str) -> None:
+    found = to_spec(replace(seen(kind, {"memory": "512"}), name="VM 142"), "home")
+
+    assert "hostname" not in found
+
+
+def test_what_no_manifest_can_hold_is_left_alone() -> None:
+    found = to_spec(seen("Container", {"env": "A=1\0B=2", "tty": "1"}), "home")
+
+    assert found["options"] == {"tty": 1}
