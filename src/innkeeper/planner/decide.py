@@ -252,6 +252,8 @@ def _operations(
     off = desired.running is False and seen.power in ("running", "paused")
     runs = seen.power == "running" and not off
     calls_: list[Operation] = [calls.shutdown(seen)] if off else []
+    if difference.unprotects:
+        calls_.append(calls.configure(seen, (("protection", "0"),)))
     if params := update_params(difference, seen, marker, desired) if difference.writes_config else ():
         calls_.append(calls.configure(seen, params))
     calls_ += calls.resize(calls.of(seen), difference.resizes)

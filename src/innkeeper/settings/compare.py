@@ -37,6 +37,7 @@ class Difference:
     owned     setting names for the marker (`cores`, `net0.bridge`, `mp0=/data`)
     pool      (from, to) where the pool differs
     tags      the tags to write, `innkeeper` among them, where they differ; None: they are right
+    unprotects      the protection goes, and volumes with it: Proxmox detaches them only after its protection is off
     description     the visible text to write where it differs; None: it is right
     marker_changed  the guest lacks our marker or tag, or the marker names other settings, source or object
     """
@@ -53,6 +54,7 @@ class Difference:
     tags: tuple[str, ...] | None = None
     description: str | None = None
     marker_changed: bool = False
+    unprotects: bool = False
 
     @property
     def writes_config(self) -> bool:
@@ -89,6 +91,7 @@ def compare(
     pool, tags, description = _pool(work), _tags(work), _description(work)
     _dropped(work)
     _waiting_deletions(work)
+    unprotects = _guarded(work)
     owned = tuple(sorted(work.owned))
     tagged = TAG in canonical.tags(work.config.get("tags", ""))
     marker_changed = not ours or not tagged or frozenset(owned) != before
@@ -107,7 +110,24 @@ def compare(
         tags=tags,
         description=description,
         marker_changed=marker_changed,
+        unprotects=unprotects,
     )
+
+
+def _guarded(work: Work) -> bool:
+    """Whether protection must be lifted before volumes are detached; refused where it stays.
+
+    Source: PVE::LXC::Config, method update_pct_config; PVE::API2::Qemu, method update_vm_api (check_protection).
+    """
+    gone = [name for name in work.delete if _is_volume(_setting(work, name))]
+    if not gone or work.config.get("protection") != "1":
+        return False
+    if "protection" in work.delete or work.writes.get("protection") == "0":
+        return True
+    named = ", ".join(change.field for name, change in work.changes if name in gone)
+    detail = "write protected: false, or declare them again"
+    work.refused.append(refusal(work, "protected", "Protected", f"it is protected and keeps {named}", detail))
+    return False
 
 
 def _check_room(work: Work, description: str | None, owned: Iterable[str], source: str) -> None:
@@ -286,7 +306,8 @@ def _drop_parts(work: Work, name: str, parts: Iterable[str], *, kept: bool) -> N
     fallback = work.desired.fallbacks.get(name, {})
     for part in sorted(set(parts) - _KEPT):
         if part in merged and merged.get(part) != fallback.get(part):
-            work.changes.append((name, work.change(name, part, found.get(part), fallback.get(part))))
+            change = work.change(name, part, found.get(part), fallback.get(part), item=found.get("mp", ""))
+            work.changes.append((name, change))
             if part in fallback:
                 merged[part] = fallback[part]
             else:

@@ -161,7 +161,6 @@ _MACHINE = (
 
 
 @cache
-@cache
 def fields(kind: str, group: str = "") -> tuple[Field, ...]:
     """The fields of a kind that are settings: those outside lists, or those of one list's items."""
     return tuple(row for row in (_CONTAINER if kind == "Container" else _MACHINE) if row.group == group)

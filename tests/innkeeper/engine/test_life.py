@@ -210,3 +210,14 @@ async def test_a_guest_without_tag_and_name_is_still_known_by_its_marker(lab: La
     assert brief(await lab.apply(web)) == ["update Container/web 1000 done"]
     assert lab.only().config["hostname"] == "web"
     assert "innkeeper" in lab.only().config["tags"]
+
+
+async def test_protection_and_what_it_guards_go_in_one_run(lab: Lab) -> None:
+    mounts = [{"path": "/data", "storage": "local", "size": "1Gi"}]
+    await lab.apply(container("web", **{**WEB, "protected": True, "mounts": mounts}))
+    kept = await lab.apply(container("web", **{**WEB, "protected": True}))
+    assert [item.code for item in kept.plan.diagnostics if item.severity == "error"] == ["Protected"]
+    assert kept.writes == 0
+    result = await lab.apply(container("web", **{**WEB, "protected": False}))
+    assert brief(result) == ["update Container/web 1000 done"]
+    assert result.writes == 2

@@ -366,3 +366,30 @@ def test_too_long_notes_are_said_before_anything_is_written() -> None:
     config = _ours("Container", config={"description": "x" * 8000})
     found = difference("Container", {"cpu": {"cores": 4}}, seen("Container", config))
     assert [item.code for item in found.refused] == ["DescriptionTooLong"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "slot", "volume"), [("Container", "mp0", "volume"), ("VirtualMachine", "scsi0", "file")]
+)
+def test_protection_goes_before_what_it_guards(kind: str, slot: str, volume: str) -> None:
+    for spec in ({"protected": False}, {}):
+        lifted = _guarded(kind, spec, slot, volume)
+        assert lifted.unprotects
+        assert slot in lifted.delete
+        assert not lifted.refused
+
+    kept = _guarded(kind, {"protected": True}, slot, volume)
+    assert [item.code for item in kept.refused] == ["Protected"]
+    assert not kept.unprotects
+
+
+def _guarded(kind: str, spec: dict[str, Any], slot: str, volume: str) -> Difference:
+    return _of(kind, spec, "protection", f"{slot}.{volume}", also={"config": {"protection": "1"}})
+
+
+def test_a_part_of_a_mount_goes_back_under_the_name_of_its_path() -> None:
+    spec = {"mounts": [{"path": "/data", "storage": "btr", "size": "4Gi"}]}
+
+    found = _of("Container", spec, "mp0.backup", "mp0=/data")
+
+    assert [change.field for change in found.changes] == ["mounts./data.backup"]
