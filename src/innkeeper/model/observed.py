@@ -97,6 +97,8 @@ class ClusterView:
     templates: Mapping[str, tuple[str, ...]] | None = None
     pools: frozenset[str] | None = None
     complete: bool = True
+    quorate: bool = True
+    """Without a quorum Proxmox reads, and changes nothing (pmxcfs is read-only)."""
     gaps: tuple[str, ...] = ()
     privileges: Mapping[str, frozenset[str]] | None = None
     """Path → privileges of the token in use, from `GET /access/permissions`."""

@@ -37,8 +37,26 @@ def examine(declared: Declared, views: Views, policy: Policy, insights: Insights
         outcomes = pair(guests, view, policy.source, policy.take_over)
         defaults = cluster.spec.defaults
         found = [permitted(decide(guest, outcomes[guest.ref], ground), view, defaults) for guest in chosen]
-        decisions += [configured(decision, insights, policy) for decision in found]
+        found = [configured(decision, insights, policy) for decision in found]
+        decisions += found if view.quorate else [_frozen(decision) for decision in found]
     return tuple(decisions)
+
+
+def _frozen(decision: Decision) -> Decision:
+    """Nothing can be written to a cluster without a quorum: said now, not call by call after minutes of waiting."""
+    step = decision.step
+    if step is None or step.refused or not step.operations:
+        return decision
+    problem = f"{step.ref} cannot be changed: cluster {step.cluster} has no quorum"
+    finding = Diagnostic(
+        "error",
+        "NoQuorum",
+        problem,
+        "Most of its nodes must be up; run this again then.",
+        decision.guest.origin.location,
+    )
+    step = replace(step, refused="the cluster has no quorum")
+    return replace(decision, step=step, diagnostics=(*decision.diagnostics, finding))
 
 
 def decide_again(

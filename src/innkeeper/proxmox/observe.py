@@ -31,13 +31,14 @@ async def observe(session: Session, scope: Scope) -> ClusterView:
         session.get("/cluster/resources"),
         _permitted(session.get("/cluster/status")),
     )
-    online, quorate = (None, None) if members is None else listing.read_members(members)
+    online, known_quorum = (None, None) if members is None else listing.read_members(members)
     nodes = listing.read_nodes(rows, online)
+    quorate = listing.majority(nodes.values()) if known_quorum is None else known_quorum
     storages = listing.read_storages(rows, nodes)
     privileges = {path: frozenset(names) for path, names in rights.items()}
     known = listing.read_guests(rows)
     guests = await _guests(session, known, nodes, scope)
-    blind = tuple(_blind(session, nodes, rights, quorate))
+    blind = tuple(_blind(session, rights, quorate))
     dark = tuple(
         f"Node {node.name} is offline; its guests cannot be read." for node in nodes.values() if not node.online
     )
@@ -52,6 +53,7 @@ async def observe(session: Session, scope: Scope) -> ClusterView:
         templates=found.templates if found else None,
         pools=frozenset(row["pool"] for row in rows if row["type"] == "pool"),
         complete=not blind,
+        quorate=quorate,
         gaps=blind + dark + (found.gaps if found else ()),
         privileges=privileges,
         root_ticket=session.identity.user == "root@pam",
@@ -67,12 +69,8 @@ def read_version(version: Mapping[str, Any]) -> tuple[int, int]:
     return int(major), int(minor) if minor.isdigit() else 0
 
 
-def _blind(
-    session: Session, nodes: Mapping[str, Node], rights: Mapping[str, Mapping[str, int]], quorate: bool | None
-) -> Iterator[str]:
+def _blind(session: Session, rights: Mapping[str, Mapping[str, int]], quorate: bool) -> Iterator[str]:
     """Why there may be guests that this view does not show."""
-    if quorate is None:
-        quorate = listing.majority(nodes.values())
     if not quorate:
         yield "There may be guests that are not shown: the cluster has no quorum."
     if not rights.get("/vms", {}).get("VM.Audit"):

@@ -154,6 +154,19 @@ async def test_a_dead_node_stops_its_own_guests_only(lab: Lab) -> None:
     assert len(lab.guests) == 3
 
 
+async def test_without_a_quorum_nothing_is_tried(lab: Lab) -> None:
+    await lab.apply(container("web", **WEB))
+    lab.faults("{quorum: false}")
+    changed = container("web", **{**WEB, "memory": "1Gi"})
+    result = await lab.apply(changed, patience=60)
+    assert brief(result) == ["update Container/web 1000 skipped: the cluster has no quorum"]
+    assert [item.code for item in result.plan.diagnostics] == ["NoQuorum"]
+    assert result.writes == 0
+    assert (await lab.apply(container("web", **WEB))).ok
+    lab.faults("{quorum: true}")
+    assert (await lab.apply(changed)).ok
+
+
 async def test_a_guest_that_moved_stays_where_it_is(lab: Lab) -> None:
     web = container("web", node="pve1", **WEB | {"rootDisk": {"storage": "nas", "size": "1Gi"}})
     await lab.apply(web)
