@@ -127,8 +127,11 @@ def _flat(field: str, value: Json, key: str) -> Iterable[tuple[str, Json]]:
             assert isinstance(item, Mapping)
             name = item.get(_KEYS.get(key, "name")) or item.get("slot") or ("net0" if key == "network" else "")
             rest = {inner: part for inner, part in item.items() if inner not in ("name", "slot", "path")}
-            yield from _flat(f"{field}.{name}", rest or {"name": name}, str(name))
+            if rest:
+                yield from _flat(f"{field}.{name}", rest, str(name))
+            else:
+                yield f"{field}.{name}", "new"
     elif key in _QUANTITIES and isinstance(value, int):
         yield field, format_quantity(value) if value else 0
     else:
-        yield field, value
+        yield field, int(value) if isinstance(value, float) and value.is_integer() else value

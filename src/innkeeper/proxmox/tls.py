@@ -159,9 +159,10 @@ async def distrust(endpoint: Endpoint, error: ssl.SSLCertVerificationError, tls:
             f"the certificate of {endpoint} is for another name ({message})",
             f"use a name that it holds as the endpoint, or pin it — tls: {{fingerprint: {found}}}",
         )
-    named = "tls.caFile" if tls.ca_file else "this machine's trust"
+    named = "tls.caFile" if tls.ca_file else "this machine"
     return Stalled(
-        f"the certificate of {endpoint} is not signed by what {named} trusts ({message}); its fingerprint is {found}",
+        f"the certificate of {endpoint} is not signed by an authority that {named} trusts ({message}); "
+        f"its fingerprint is {found}",
         "compare it on the node with `pvenode cert info`, then write "
         f"tls: {{fingerprint: {found}}}, "
         "or copy /etc/pve/pve-root-ca.pem of a node and write tls: {caFile: pve-root-ca.pem}",

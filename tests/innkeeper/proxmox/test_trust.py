@@ -55,7 +55,7 @@ async def test_an_unknown_ca_shows_the_fingerprint_and_the_line_to_write(lab: La
     with pytest.raises(Stalled) as caught:
         await lab.proxmox(tls={}).observe(Scope())
     assert f"tls: {{fingerprint: {await leaf(lab)}}}" in caught.value.advice
-    assert "this machine's trust" in caught.value.message
+    assert "that this machine trusts" in caught.value.message
     assert lab.calls() == []
 
 
