@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from innkeeper.manifests.drafts import Draft, without_empty
-from innkeeper.manifests.layers import Layer, Raw, merged, profile_layer, roles_of
+from innkeeper.manifests.layers import Layer, Raw, merged, profile_layer, roles_of, together
 from innkeeper.manifests.origins import finding
 from innkeeper.manifests.validation import described, validate
 from innkeeper.manifests.vocabulary import Vocabulary, vocabulary
@@ -40,7 +40,7 @@ def read_profile(draft: Draft) -> ReadyProfile | tuple[Diagnostic, ...]:
     if not kinds:
         return (finding("MissingField", draft.origin, "spec.supportedKinds", "the list is empty", "Name a kind."),)
     found = [*_unknown_defaults(spec, draft.origin), *_limits(spec, draft.origin)]
-    given = merged(spec.defaults, _apart(draft))
+    given = _with_apart(draft, spec)
     defaults: dict[str, dict[str, object]] = {kind: _fitting(given, vocabulary(SPECS[kind]), ()) for kind in kinds}
     if not found:
         found += _faulty_defaults(spec, defaults, draft.origin)
@@ -51,10 +51,11 @@ def read_profile(draft: Draft) -> ReadyProfile | tuple[Diagnostic, ...]:
     return ReadyProfile(Profile(draft.ref.name, spec, draft.origin), draft, defaults)
 
 
-def _apart(draft: Draft) -> dict[str, object]:
-    """What stands beside the defaults and belongs to them: roles, checks, packages, the web server."""
+def _with_apart(draft: Draft, valid: ProfileSpec) -> dict[str, object]:
+    """The defaults with what stands beside them and belongs to them: roles, checks, packages, the web server."""
     spec = draft.spec
-    found = {name: spec[name] for name in ("configure", "health") if spec.get(name) is not None}
+    apart = {name: spec[name] for name in ("configure", "health") if spec.get(name) is not None}
+    found = together((Layer(apart, draft.passage), Layer(valid.defaults, draft.passage)))
     calls = {str(call["role"]): call for call in roles_of(found)}
     if packages := spec.get("defaultPackages"):
         first = merged({"role": "base", "vars": {"base_extra_packages": packages}}, calls.get("base", {}))

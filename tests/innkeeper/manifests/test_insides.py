@@ -38,7 +38,7 @@ environments:
 
 def document(kind: str, name: str, spec: str) -> str:
     head = f"---\napiVersion: innkeeper.dev/v1alpha1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n"
-    return head + indent(spec, "  ")
+    return head + indent(spec, "  ") + "\n"
 
 
 def read(tmp_path: Path, *documents: str) -> Loaded:
@@ -116,6 +116,35 @@ def test_a_profile_brings_roles_and_a_guest_gives_them_variables(tmp_path: Path)
     assert [Path(directory).name for directory in web.roles] == ["base", "web", "mine"]
     assert web.spec.health is not None
     assert [check.title for check in web.spec.health] == ["http 80/"]
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"),
+    [
+        ("static-website", ["base", "web"]),
+        ("generic-service", ["base", "base_os"]),
+        ("monitoring-node", ["base", "node_exporter"]),
+        ("web-app", ["base", "base_os", "web"]),
+    ],
+)
+def test_profiles_that_come_with_innkeeper(tmp_path: Path, name: str, roles: list[str]) -> None:
+    loaded = read(tmp_path, document("Container", "x", f"profile: {name}"))
+    assert loaded.ok, loaded.diagnostics
+    (guest,) = loaded.declared.guests
+    assert [Path(directory).name for directory in guest.roles] == roles
+    assert variables(guest, "base")["base_extra_packages"]
+    assert guest.spec.health
+    if name == "static-website":
+        assert variables(guest, "web") == {
+            "web_document_root": "/srv/www", "web_owner": "app", "web_server": "nginx",
+        }  # fmt: skip
+
+
+def test_a_profile_of_ones_own_hides_the_bundled_one(tmp_path: Path) -> None:
+    mine = document("Profile", "web-app", "defaults: {memory: 1Gi}")
+    loaded = read(tmp_path, mine, document("Container", "x", "profile: web-app"))
+    assert [(item.severity, item.code) for item in loaded.diagnostics] == [("info", "ProfileHidden")]
+    assert loaded.declared.guests[0].spec.configure is None
 
 
 def test_roles_are_looked_for_beside_the_manifest_and_above_it_in_its_checkout(tmp_path: Path) -> None:
