@@ -53,9 +53,9 @@ class Interior:
         loop = asyncio.get_running_loop()
         until = loop.time() + (patience if wait else 0)
         while True:
-            found = await site.hypervisor.addresses(seen)
-            if found or loop.time() >= until:
-                return preferred(found)
+            found = preferred(await site.hypervisor.addresses(seen))
+            if found is not None or loop.time() >= until:
+                return found
             await asyncio.sleep(_LOOK_SECONDS)
 
 
