@@ -254,9 +254,11 @@ def _operations(
     calls_: list[Operation] = [calls.shutdown(seen)] if off else []
     if difference.unprotects:
         calls_.append(calls.configure(seen, (("protection", "0"),)))
+    there = [(slot, size) for slot, size in difference.resizes if slot in (seen.config or {})]
+    calls_ += calls.resize(calls.of(seen), there)
     if params := update_params(difference, seen, marker, desired) if difference.writes_config else ():
         calls_.append(calls.configure(seen, params))
-    calls_ += calls.resize(calls.of(seen), difference.resizes)
+    calls_ += calls.resize(calls.of(seen), [item for item in difference.resizes if item not in there])
     if difference.pool is not None:
         calls_.append(calls.move_pool(seen.vmid, *difference.pool))
     if runs:

@@ -54,6 +54,8 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], Make], ...]] = tuple(
         # PVE::AbstractConfig, load_config: gone, or on another node
         (r"Configuration file '.*' does not exist", _conflict("it is gone or has moved to another node; plan again")),
         (r"\b(CT|VM) \d+ (is )?already running|\b(CT|VM) \d+ (is )?not running", _conflict("it is so already")),
+        # PVE::QemuServer, vmconfig_hotplug_pending: it is kept as pending, and so is all else of the same call
+        (r"hotplug problem", _conflict("Proxmox keeps it for the next restart")),
         (r"container is running|VM \d+ is running", _conflict("somebody started it meanwhile; plan again")),
         # PVE::AbstractConfig, check_protection
         (
@@ -90,7 +92,10 @@ def refusal(call: str, status: int, reason: str, body: bytes, *, writing: bool, 
     error: EngineError
     if status == 400 and errors:
         fields = "; ".join(f"{field}: {' '.join(text.split())}" for field, text in sorted(errors.items()))
-        error = problem(fields) if "already exists" in fields else Stalled(fields, "Proxmox refuses these values")
+        if "already exists" in fields or "hotplug problem" in fields:
+            error = problem(fields)
+        else:
+            error = Stalled(fields, "Proxmox refuses these values")
     elif status == 401:
         error = Stalled(
             f"{user} is not let in: {message or 'authentication failed'}",

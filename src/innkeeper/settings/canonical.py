@@ -53,6 +53,17 @@ def parse_size(text: str) -> int:
     return int(Decimal(found[1]) * _UNITS[found[2]])
 
 
+def format_size(size: int) -> str:
+    """Bytes as Proxmox writes them into a volume's text: in the largest unit that keeps them whole.
+
+    Source: PVE::JSONSchema, format_size.
+    """
+    for unit in ("T", "G", "M", "K"):
+        if size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]}{unit}"
+    return str(size)
+
+
 def escape_keys(lines: tuple[str, ...]) -> str:
     """Public keys as the parameter `sshkeys` takes them: one a line, URL-escaped whole."""
     return quote("\n".join(line.strip() for line in lines), safe="")

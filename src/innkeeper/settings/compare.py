@@ -30,7 +30,7 @@ class Difference:
     changes   what a person reads, in manifest spelling, each with its impact: set, delete, resizes, pool, tags, notes
     set       config parameters to write, rendered whole (what is unmanaged in them is kept); no tags, no description
     delete    settings that go back to Proxmox's default; mounts and disks are only detached (they stay as `unusedN`)
-    resizes   (slot, bytes): grow this volume to this size, after the config write; also volumes newly imported
+    resizes   (slot, bytes): grow this volume to this size, before the config write; newly imported ones after it
     replace   what only a new guest can have (template, unprivileged …): never done without `--replace`
     refused   severity error: shrinking, another storage, a detached volume …: never done; `detail` says how by hand
     waiting   accepted by Proxmox and in effect only after a restart; nothing to write
@@ -92,6 +92,7 @@ def compare(
     _dropped(work)
     _waiting_deletions(work)
     unprotects = _guarded(work)
+    _grown(work)
     owned = tuple(sorted(work.owned))
     tagged = TAG in canonical.tags(work.config.get("tags", ""))
     marker_changed = not ours or not tagged or frozenset(owned) != before
@@ -112,6 +113,15 @@ def compare(
         marker_changed=marker_changed,
         unprotects=unprotects,
     )
+
+
+def _grown(work: Work) -> None:
+    """A volume grows before its text is written: a text that waits for a restart must not bring the old size back."""
+    for slot, size in work.resizes:
+        setting = _setting(work, slot)
+        if slot in work.writes and slot in work.config:
+            parts = {**(parsed(setting, work.writes[slot]) or {}), "size": canonical.format_size(size)}
+            work.writes[slot] = setting.render(parts)
 
 
 def _guarded(work: Work) -> bool:
@@ -305,6 +315,8 @@ def _drop_parts(work: Work, name: str, parts: Iterable[str], *, kept: bool) -> N
     merged = parsed(setting, work.writes.get(name)) or dict(found)
     fallback = work.desired.fallbacks.get(name, {})
     for part in sorted(set(parts) - _KEPT):
+        if part not in fallback and part in merged and fulfils(work, setting, part, merged[part], None):
+            continue
         if part in merged and merged.get(part) != fallback.get(part):
             change = work.change(name, part, found.get(part), fallback.get(part), item=found.get("mp", ""))
             work.changes.append((name, change))

@@ -221,3 +221,23 @@ async def test_protection_and_what_it_guards_go_in_one_run(lab: Lab) -> None:
     result = await lab.apply(container("web", **{**WEB, "protected": False}))
     assert brief(result) == ["update Container/web 1000 done"]
     assert result.writes == 2
+
+
+async def test_a_disk_grows_and_changes_on_a_running_machine(lab: Lab) -> None:
+    disk = {"slot": "scsi0", "storage": "local", "size": "1Gi"}
+    await lab.apply(machine("vm", running=True, disks=[disk]))
+    bigger = {**disk, "size": "2Gi", "ssd": True}
+    waits = await lab.apply(machine("vm", running=True, disks=[bigger]))
+    assert waits.results[0].waits
+    assert (await lab.apply(machine("vm", running=False, disks=[bigger]))).ok
+    assert (await lab.apply(machine("vm", running=True, disks=[bigger]))).ok
+    assert "size=2G" in lab.only().config["scsi0"]
+    assert (await lab.apply(machine("vm", running=True, disks=[bigger]))).writes == 0
+
+
+async def test_a_boot_disk_that_is_dropped_waits_for_the_restart(lab: Lab) -> None:
+    disks = [{"slot": "scsi0", "storage": "local", "size": "1Gi"}]
+    await lab.apply(machine("vm", running=True, disks=disks, bootOrder=["scsi0"]))
+    result = await lab.apply(machine("vm", running=True))
+    assert result.ok, brief(result)
+    assert result.results[0].waits

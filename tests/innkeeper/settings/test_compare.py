@@ -393,3 +393,19 @@ def test_a_part_of_a_mount_goes_back_under_the_name_of_its_path() -> None:
     found = _of("Container", spec, "mp0.backup", "mp0=/data")
 
     assert [change.field for change in found.changes] == ["mounts./data.backup"]
+
+
+def test_a_volume_that_grows_keeps_its_new_size_in_a_text_that_waits() -> None:
+    spec = {"disks": [{"slot": "scsi0", "storage": "btr", "size": "10Gi", "ssd": True}]}
+
+    found = _of("VirtualMachine", spec, "scsi0.file")
+
+    assert found.resizes == (("scsi0", 10 << 30),)
+    assert "size=10G" in found.set["scsi0"]
+
+
+def test_a_part_at_its_default_is_not_taken_away() -> None:
+    found = _of("Container", {}, "features.nesting", also={"config": {"features": "nesting=0"}})
+
+    assert not found.changes
+    assert not found.delete
