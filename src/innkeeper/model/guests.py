@@ -344,6 +344,12 @@ class Clone(Value):
     full: bool = True
     storage: Plain | None = None
 
+    @model_validator(mode="after")
+    def _linked_stays(self) -> "Clone":
+        if not self.full and self.storage is not None:
+            raise ValueError("a linked clone lies on its template's storage: leave storage out, or full: false")
+        return self
+
 
 class VirtualMachineSpec(GuestSpec):
     cpu: VirtualMachineCpu | None = None

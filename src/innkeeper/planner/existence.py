@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from innkeeper.model.diagnostics import Diagnostic
-from innkeeper.model.guests import ContainerNic, ContainerSpec, VirtualMachineNic
+from innkeeper.model.guests import ContainerNic, ContainerSpec, VirtualMachineNic, VirtualMachineSpec
 from innkeeper.model.objects import Cluster, Declared, Guest, Origin
 from innkeeper.model.observed import ClusterView
 from innkeeper.planner import templates
@@ -44,6 +44,9 @@ def missing_things(declared: Declared, cluster: Cluster, view: ClusterView) -> I
         elif item.kind == "template" and view.templates and (item.kind, item.name, "") not in said:
             said.add((item.kind, item.name, ""))
             yield from _no_template(item, cluster, view)
+    if view.complete:
+        for guest in guests_of(declared, cluster.name):
+            yield from _no_clone_source(guest, cluster, view)
 
 
 def _known(view: ClusterView) -> dict[str, Collection[str]]:
@@ -110,6 +113,21 @@ def _no_template(item: _Name, cluster: Cluster, view: ClusterView) -> Iterator[D
     if volumes and templates.find(item.name, volumes) is None:
         words = volumes if templates.is_volume(item.name) else templates.short_names(volumes)
         near = difflib.get_close_matches(item.name, words, n=1)
-        detail = (f"Did you mean {near[0]}? " if near else "") + f"Templates: {', '.join(words[:20])}."
+        listed = ", ".join(sorted(there)[:20]) or "none"
+        detail = (f"Did you mean {near[0]}? " if near else "") + f"Templates: {listed}."
         summary = f"{item.shown}: no node of cluster {cluster.name} has a template {item.name}"
         yield Diagnostic("error", "UnknownTemplate", summary, detail, item.origin.at(item.path))
+
+
+def _no_clone_source(guest: Guest, cluster: Cluster, view: ClusterView) -> Iterator[Diagnostic]:
+    if not isinstance(guest.spec, VirtualMachineSpec) or guest.spec.clone is None:
+        return
+    sources = [seen for seen in view.guests.values() if seen.template and seen.kind == "VirtualMachine"]
+    there = {str(seen.vmid) for seen in sources} | {seen.name for seen in sources if seen.name}
+    wanted = str(guest.spec.clone.template)
+    if wanted not in there:
+        near = difflib.get_close_matches(wanted, there, n=1)
+        listed = ", ".join(sorted(there)[:20]) or "none"
+        detail = (f"Did you mean {near[0]}? " if near else "") + f"Templates: {listed}."
+        summary = f"spec.clone.template: cluster {cluster.name} has no template {wanted}"
+        yield Diagnostic("error", "UnknownTemplate", summary, detail, guest.origin.at("spec.clone.template"))

@@ -251,8 +251,8 @@ def _nowhere(guest: Guest, where: str, lacks: Mapping[str, Iterable[str]]) -> Di
 
 def no_such(guest: Guest, where: str, what: str, word: str, known: Collection[str]) -> Diagnostic:
     """`Unknown…` with the nearest word and what there is."""
-    shown = sorted(known)[:12]
-    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+    shown, left = sorted(set(known))[:12], len(set(known)) - 12
+    more = f" and {left} more" if left > 0 else ""
     there = f"There is {', '.join(shown)}{more}." if shown else f"There is no {what} at all."
     return _error(
         guest,

@@ -121,10 +121,13 @@ def _part_troubles(setting: Setting, text: str, version: tuple[int, int]) -> Ite
 def value_troubles(setting: Setting, text: str, unit: str = "") -> Iterator[str]:
     """What is wrong with a single value: not one of the choices, no number, out of range. `unit` is for numbers."""
     value = canonical.canonical(setting.form, text)
-    if setting.choices and value not in setting.choices:
-        close = get_close_matches(value, setting.choices, 1)
+    words = canonical.items(text) if setting.form == "set" else [value]
+    wrong = next((word for word in words if word not in setting.choices), None) if setting.choices else None
+    if wrong is not None:
+        close = get_close_matches(wrong, setting.choices, 1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        yield f"{text!r} is none of {', '.join(setting.choices)}{hint}"
+        shown = wrong if setting.form == "set" else text
+        yield f"{shown!r} is none of {', '.join(setting.choices)}{hint}"
     elif setting.form == "flag" and value not in ("0", "1"):
         yield f"{text!r} is neither 0 nor 1"
     elif setting.form in ("integer", "number", "shares"):

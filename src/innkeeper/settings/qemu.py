@@ -120,7 +120,7 @@ efidisk0      parts     restart  VM.Config.Disk  !volume
 freeze        flag      restart  VM.PowerMgmt
 hookscript    text      live     !root
 hostpci[16]   text      restart  !root
-hotplug       set       live     =network,disk,usb  VM.Config.HWType
+hotplug       set       live     =network,disk,usb  network|disk|usb|cpu|memory|cloudinit|0|1  VM.Config.HWType
 hugepages     word      restart  any|2|1024  !root
 ide[4]        parts     restart    VM.Config.Disk  !volume
 {_IDE_PARTS}
@@ -170,7 +170,10 @@ parallel[3]   text      restart  !root
 parent        text      refused  !internal
 protection    flag      live     =0  VM.Config.Options
 reboot        flag      restart  =1  VM.Config.Options
-rng0          text      restart  VM.Config.HWType
+rng0          parts     restart  VM.Config.HWType
+  *source     word      /dev/urandom|/dev/random|/dev/hwrng
+  max_bytes   integer   =1024 0..
+  period      integer   =1000 0..
 runningcpu    text      refused  !internal
 runningmachine  text    refused  !internal
 running-nets-host-mtu  text  refused  !internal
@@ -226,5 +229,7 @@ virtiofs[10]  parts     restart  VM.Config.Options
 vmgenid       text      restart  VM.Config.Options  !auto
 vmstate       text      refused  !internal
 vmstatestorage  text    live     VM.Config.Disk
-watchdog      text      restart  VM.Config.HWType
+watchdog      parts     restart  VM.Config.HWType
+  *model      word      =i6300esb i6300esb|ib700
+  action      word      reset|shutdown|poweroff|pause|debug|none
 """  # noqa: E501

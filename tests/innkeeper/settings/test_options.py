@@ -37,6 +37,8 @@ BAD: list[tuple[str, dict[str, Any], str, str]] = [
     ("VirtualMachine", {"ide2": "btr:cloudinit"}, "UseField", "cloudInit"),
     ("VirtualMachine", {"scsi0": "btr:0,import-from=local:import/x.qcow2"}, "UseField", "disks"),
     ("VirtualMachine", {"ide2": "none,media=tape"}, "InvalidOption", "cdrom"),
+    ("VirtualMachine", {"hotplug": "network,disc"}, "InvalidOption", "disk"),
+    ("VirtualMachine", {"watchdog": "model=ib800"}, "InvalidOption", "ib700"),
     ("VirtualMachine", {"vga": "type=vurtio"}, "InvalidOption", "virtio"),
     ("VirtualMachine", {"migrate_downtime": "fast"}, "InvalidOption", "number"),
     ("VirtualMachine", {"audio0": "ich9-intel-hda"}, "InvalidOption", "name="),
