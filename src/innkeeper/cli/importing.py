@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from innkeeper.cli.options import Format, Output
+
 if TYPE_CHECKING:
     from innkeeper.manifests.writing import Manifest
 
@@ -18,6 +20,7 @@ def import_(
     output_dir: Annotated[
         Path | None, typer.Option("--output-dir", metavar="DIR", help="One file per guest; existing ones are kept.")
     ] = None,
+    output: Output = Format.text,
 ) -> None:
     """Print manifests of what exists; the Cluster is read from the current directory.
 
@@ -26,11 +29,12 @@ def import_(
       innkeeper import 142
       innkeeper import --output-dir guests/
       innkeeper import --cluster home 100 101 > legacy.yaml
+      innkeeper import -o json | jq -r '.manifests[].metadata.name'
 
     Guests that are not ours get the annotation innkeeper.dev/adopt: planning them changes nothing but marker and tag.
     """
     from innkeeper import runtime
-    from innkeeper.cli.output import console, show_findings
+    from innkeeper.cli.output import console, print_json, show_findings
     from innkeeper.manifests.loading import load
     from innkeeper.manifests.writing import to_yaml
 
@@ -44,16 +48,16 @@ def import_(
         raise typer.Exit(1)
     alone = len(loaded.declared.clusters) == 1
     manifests, findings = asyncio.run(runtime.import_guests(chosen[0], frozenset(vmids or ()), alone=alone))
-    show_findings(console(stderr=True), findings)
-    if output_dir is None:
-        typer.echo(to_yaml(manifests), nl=False)
-        kept = 0
+    kept = _write(manifests, output_dir, quiet=output is Format.json) if output_dir is not None else 0
+    if output is Format.json:
+        print_json({"manifests": manifests, "diagnostics": [item.to_json() for item in findings]})
     else:
-        kept = _write(manifests, output_dir)
+        show_findings(console(stderr=True), findings)
+        typer.echo(to_yaml(manifests) if output_dir is None else "", nl=False)
     raise typer.Exit(1 if kept or any(item.severity == "error" for item in findings) else 0)
 
 
-def _write(manifests: "list[Manifest]", directory: Path) -> int:
+def _write(manifests: "list[Manifest]", directory: Path, *, quiet: bool) -> int:
     """How many files were there already, and were kept."""
     from innkeeper.cli.output import console
     from innkeeper.manifests.writing import file_name, to_yaml
@@ -69,5 +73,6 @@ def _write(manifests: "list[Manifest]", directory: Path) -> int:
             kept += 1
             err.print(f"error: {file} exists already and is kept.")
         else:
-            out.print(f"{file}")
+            if not quiet:
+                out.print(f"{file}")
     return kept

@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 from typing import NoReturn
 
 import typer
@@ -55,6 +56,9 @@ def main() -> NoReturn:
     """Exit status: 0; 1 after any error (wrong usage too); 2 only from `plan --detailed-exitcode`."""
     # A command lives shortly and makes many lasting values: collecting seldom halves the time of large plans.
     gc.set_threshold(200_000, 20, 50)
+    # Python's warnings speak to developers; a cancelled connection would end with one.
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
     # What is worth telling is a finding; without a handler, logging would print some of it a second time.
     logging.getLogger("innkeeper").addHandler(logging.NullHandler())
     for stream in (sys.stdout, sys.stderr):

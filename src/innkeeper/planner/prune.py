@@ -112,7 +112,8 @@ def _would(cluster: Cluster, found: Collection[tuple[Ref, ObservedGuest]]) -> Di
     return Diagnostic(
         "warning",
         "Orphaned",
-        f"{len(found)} of our guests on cluster {cluster.name} are declared no more: {names}{more}",
+        f"{len(found)} of our guests on cluster {cluster.name} {'is' if len(found) == 1 else 'are'} declared no more: "
+        f"{names}{more}",
         "They are left alone. --prune deletes them.",
     )
 

@@ -131,6 +131,8 @@ def test_import_and_adopt(desk: Desk, snapshot: SnapshotAssertion) -> None:
     assert desk.innkeeper("plan").golden == snapshot(name="adopt")
     assert desk.innkeeper("apply", "--yes").status == 0
     assert desk.innkeeper("plan", "--detailed-exitcode").status == 0
+    (found,) = desk.innkeeper("import", "-o", "json", "300").json["manifests"]
+    assert (found["kind"], found["spec"]["vmid"]) == ("Container", 300)
     missing = desk.innkeeper("import", "999")
     assert (missing.status, "no guest 999" in missing.err) == (1, True)
 
