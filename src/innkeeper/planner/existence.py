@@ -113,8 +113,7 @@ def _no_template(item: _Name, cluster: Cluster, view: ClusterView) -> Iterator[D
     if volumes and templates.find(item.name, volumes) is None:
         words = volumes if templates.is_volume(item.name) else templates.short_names(volumes)
         near = difflib.get_close_matches(item.name, words, n=1)
-        listed = ", ".join(sorted(there)[:20]) or "none"
-        detail = (f"Did you mean {near[0]}? " if near else "") + f"Templates: {listed}."
+        detail = (f"Did you mean {near[0]}? " if near else "") + f"Templates: {', '.join(words[:20])}."
         summary = f"{item.shown}: no node of cluster {cluster.name} has a template {item.name}"
         yield Diagnostic("error", "UnknownTemplate", summary, detail, item.origin.at(item.path))
 
