@@ -10,9 +10,9 @@ from innkeeper.model.objects import Guest, Origin, Ref
 from innkeeper.model.observed import ClusterView
 from innkeeper.proxmox import doctor
 from innkeeper.proxmox.doctor import Finding, examine
+from innkeeper.proxmox.tls import fingerprint, parse_endpoint, presented
 from innkeeper.settings.grants import allowed, grant
 from innkeeper.settings.privileges import Need, excess, missing, needs
-from innkeeper.proxmox.tls import fingerprint, parse_endpoint, presented
 from tests.innkeeper.proxmox.conftest import SEED, TEMPLATE, Lab
 from tests.innkeeper.proxmox.test_cluster import NET, create, grant_over_api, said
 
