@@ -38,4 +38,4 @@ def test_docker(lab: Lab) -> None:
     roles: Calls = [("base", {}), ("docker", {"docker_users": ["app"], "docker_daemon": {"log-driver": "local"}})]
     assert guest.configure(roles)
     assert guest.configure(roles) == []
-    assert guest.shell("docker info --format '{{.LoggingDriver}}'", user="app").strip() == "local"
+    assert guest.shell("runuser -u app -- docker info --format '{{.LoggingDriver}}'").strip() == "local"
