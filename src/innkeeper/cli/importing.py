@@ -58,12 +58,16 @@ def import_(
 
 
 def _write(manifests: "list[Manifest]", directory: Path, *, quiet: bool) -> int:
-    """How many files were there already, and were kept."""
+    """How many manifests were not written: a file of that name is kept, or there can be none."""
     from innkeeper.cli.output import console
     from innkeeper.manifests.writing import file_name, to_yaml
 
     out, err, kept = console(), console(stderr=True), 0
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        err.print(f"error: {directory} cannot be made: {error.strerror}.")
+        return len(manifests)
     for item in manifests:
         file = directory / file_name(item)
         try:
@@ -72,6 +76,9 @@ def _write(manifests: "list[Manifest]", directory: Path, *, quiet: bool) -> int:
         except FileExistsError:
             kept += 1
             err.print(f"error: {file} exists already and is kept.")
+        except OSError as error:
+            kept += 1
+            err.print(f"error: {file} cannot be written: {error.strerror}.")
         else:
             if not quiet:
                 out.print(f"{file}")

@@ -49,10 +49,17 @@ def summary_line(plan: Plan) -> Text:
     same = sum(1 for step in plan.steps if step.reason == _ALL_UP_TO_DATE)
     told = f" Configuration up to date: {counted(same, 'guest')}." if same else ""
     if not parts:
-        return Text(f"No changes: {counts['noop']} of {counts['noop']} guests are as declared.{told}", "green")
+        same, of = counts["noop"], counts["noop"] + plan.undecided
+        style = "yellow" if plan.undecided else "green"
+        return Text(f"No changes: {same} of {of} guests are as declared.{told}{_undecided(plan)}", style)
     line.append(f"; {refused} of them not allowed" if refused else "", "yellow")
     line.append(f".{told}", "not bold")
+    line.append(_undecided(plan), "not bold yellow")
     return line
+
+
+def _undecided(plan: Plan) -> str:
+    return f" Nothing can be decided about {counted(plan.undecided, 'guest')} now." if plan.undecided else ""
 
 
 def _step_lines(step: Step) -> Iterator[Text]:

@@ -102,6 +102,8 @@ class Plan:
     reads: int = 0
     source: str = ""
     revision: str = ""
+    undecided: int = 0
+    """Selected guests without a step: the diagnostics say why nothing can be decided about them."""
 
     @property
     def summary(self) -> dict[Action, int]:

@@ -117,7 +117,8 @@ def assemble(decisions: Sequence[Decision], declared: Declared, views: Views, po
     findings += [*notes, *_unknown_names(declared, capped, policy)]
     steps = (*_ordered(decisions), *capped)
     reads = sum(view.reads for view in views.values() if isinstance(view, ClusterView))
-    return Plan(steps, tuple(findings), reads, policy.source, policy.revision)
+    undecided = sum(1 for decision in decisions if decision.step is None)
+    return Plan(steps, tuple(findings), reads, policy.source, policy.revision, undecided)
 
 
 def _ordered(decisions: Sequence[Decision]) -> list[Step]:

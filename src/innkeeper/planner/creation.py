@@ -113,22 +113,23 @@ def needs_of(guest: Guest) -> tuple[Ref, ...]:
 def changes_of(guest: Guest) -> tuple[Change, ...]:
     """All that the manifest names, one field a change, as a person would read it."""
     spec = guest.spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
-    fields = [item for key, value in spec.items() if key not in _NOT_SHOWN for item in _flat(key, value, key)]
+    nic = "eth0" if guest.ref.kind == "Container" else "net0"
+    fields = [item for key, value in spec.items() if key not in _NOT_SHOWN for item in _flat(key, value, key, nic)]
     fields += [(f"options.{key}", value) for key, value in guest.spec.options.items()]
     return tuple(Change(field, None, value, "none") for field, value in fields)
 
 
-def _flat(field: str, value: Json, key: str) -> Iterable[tuple[str, Json]]:
+def _flat(field: str, value: Json, key: str, nic: str) -> Iterable[tuple[str, Json]]:
     if isinstance(value, Mapping):
         for inner, item in value.items():
-            yield from _flat(f"{field}.{inner}", item, inner)
+            yield from _flat(f"{field}.{inner}", item, inner, nic)
     elif isinstance(value, list) and value and isinstance(value[0], Mapping):
         for item in value:
             assert isinstance(item, Mapping)
-            name = item.get(_KEYS.get(key, "name")) or item.get("slot") or ("net0" if key == "network" else "")
+            name = item.get(_KEYS.get(key, "name")) or item.get("slot") or (nic if key == "network" else "")
             rest = {inner: part for inner, part in item.items() if inner not in ("name", "slot", "path")}
             if rest:
-                yield from _flat(f"{field}.{name}", rest, str(name))
+                yield from _flat(f"{field}.{name}", rest, str(name), nic)
             else:
                 yield f"{field}.{name}", "new"
     elif key in _QUANTITIES and isinstance(value, int):

@@ -183,7 +183,8 @@ def _keep(guest: Guest, desired: Desired, outcome: Ours, difference: Difference,
         return Decision(guest, cluster, outcome, None, difference, (finding,))
     if difference.refused:
         step = _step(guest, "update", difference.changes, seen, cluster, drifted)
-        step = replace(step, refused="; ".join(item.summary for item in difference.refused))
+        reason = step.reason if difference.changes else "it cannot be made what the manifest says"
+        step = replace(step, reason=reason, refused="; ".join(item.summary for item in difference.refused))
         return Decision(guest, cluster, outcome, step, difference, difference.refused, drifted)
     if reasons:
         return _replace(guest, desired, outcome, difference, reasons, ground)

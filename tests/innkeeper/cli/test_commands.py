@@ -133,6 +133,8 @@ def test_import_and_adopt(desk: Desk, snapshot: SnapshotAssertion) -> None:
     assert desk.innkeeper("plan", "--detailed-exitcode").status == 0
     (found,) = desk.innkeeper("import", "-o", "json", "300").json["manifests"]
     assert (found["kind"], found["spec"]["vmid"]) == ("Container", 300)
+    nowhere = desk.innkeeper("import", "--output-dir", "cluster.yaml/x", "300")
+    assert (nowhere.status, nowhere.err) == (1, "error: cluster.yaml/x cannot be made: Not a directory.\n")
     missing = desk.innkeeper("import", "999")
     assert (missing.status, "no guest 999" in missing.err) == (1, True)
 

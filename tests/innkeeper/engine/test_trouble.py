@@ -299,3 +299,14 @@ async def test_a_right_that_only_one_change_needs_stops_only_that(tmp_path: Path
         result = await lab.run(proxmox, container("web", **WEB | {"memory": "1Gi", "cpu": {"cores": 3}}))
         assert brief(result) == ["update Container/web 1000 skipped: the token lacks VM.Config.CPU"]
         assert lab.only().config["memory"] == "1024"
+
+
+async def test_what_cannot_be_decided_is_counted(lab: Lab) -> None:
+    guests = [container(name, node=node, **WEB) for name, node in (("a", "pve1"), ("b", "pve2"))]
+    await lab.apply(*guests)
+    lab.sim.cluster.nodes["pve2"].online = False
+    plan = (await lab.prepare(*guests)).plan
+    assert plan.undecided == 1
+    assert summary_line(plan).plain == (
+        "No changes: 1 of 2 guests are as declared. Nothing can be decided about 1 guest now."
+    )
