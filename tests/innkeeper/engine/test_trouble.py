@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from innkeeper.cli.rendering import summary_line
 from innkeeper.engine.ports import Event, Hypervisor
 from innkeeper.engine.reconcile import carry_out, prepare
 from innkeeper.engine.result import Result
