@@ -1,7 +1,6 @@
 """`innkeeper demo`: the main job from start to finish on a simulated cluster, by the real commands."""
 
 import asyncio
-import json
 import os
 import re
 import shutil
@@ -20,7 +19,6 @@ import typer
 if TYPE_CHECKING:
     from innkeeper.model.plan import Operation
 
-_READY_SECONDS = 30.0
 _DOCUMENTS = "\n---\n"
 
 
@@ -32,12 +30,23 @@ def demo(
     \b
     Plan and apply a homelab (5 containers, 2 virtual machines, 2 nodes), apply again, heal what somebody changed
     and deleted, prune what is declared no more, refuse to prune what is protected. Ends by itself.
+    Containers are real ones where this machine can run them (root, lxc): then one is configured and checked inside.
     """
+    from innkeeper.cli.simulation import without_containers
+
     began = time.monotonic()
+    lacking = without_containers()
+    typer.echo(
+        f"Containers are records in a simulator; for real ones this machine lacks: {lacking}"
+        if lacking
+        else "Containers are real ones (LXC), behind a simulated Proxmox VE; virtual machines are records."
+    )
     place = Path(tempfile.mkdtemp(prefix="innkeeper-demo-"))
     try:
-        with _simulator(place / "homelab") as secret:
+        with _simulator(place / "homelab", real=not lacking) as secret:
             ok = _Demo(place / "homelab", secret).run()
+        if ok and not lacking:
+            ok = _Demo(_examples(), secret).inside()
     finally:
         if keep:
             typer.echo(f"The manifests are in {place / 'homelab'}.")
@@ -55,6 +64,10 @@ class _Demo:
     def run(self) -> bool:
         """Whether every command ended as it should."""
         return all(self._acts())
+
+    def inside(self) -> bool:
+        self._title("Inside a guest", "One container with a page: created, configured, checked, destroyed.")
+        return self._innkeeper("dev", "welcome", "--once")
 
     def _acts(self) -> Iterator[bool]:
         self._title("A homelab in git", "Five containers, two virtual machines, two nodes; nothing exists yet.")
@@ -150,25 +163,17 @@ async def _by_hand(directory: Path, calls: "tuple[Operation, ...]") -> list[str]
 
 
 @contextmanager
-def _simulator(directory: Path) -> Iterator[str]:
+def _simulator(directory: Path, *, real: bool) -> Iterator[str]:
     """A running `pvesim` and the homelab's manifests pointed at it; yields the token's secret."""
+    from innkeeper.cli import simulation
+
     examples = _examples()
-    command = [sys.executable, "-m", "pvesim", "--seed", str(examples / "homelab-sim.yaml"), "--port", "0"]
-    process = subprocess.Popen(  # noqa: S603
-        [*command, "--speed", "real", "--exit-on-eof"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line:
-            typer.echo("error: the simulated cluster (pvesim) did not start.", err=True)
-            raise typer.Exit(1)
-        ready = json.loads(line)
-        _copy(examples / "homelab", directory, ready)
-        yield next(iter(ready["tokens"].values()))
-    finally:
-        process.terminate()
-        process.wait(_READY_SECONDS)
+    words = ("--backend", "lxc") if real else ()
+    if real:
+        simulation.built("debian-12", fat=False)
+    with simulation.simulation(examples / "homelab-sim.yaml", "--speed", "real", *words) as simulated:
+        _copy(examples / "homelab", directory, simulated.ready, real=real)
+        yield simulated.secret
 
 
 def _examples() -> Path:
@@ -177,12 +182,14 @@ def _examples() -> Path:
     return next((path for path in (package / "examples", package.parents[1] / "examples") if path.is_dir()), package)
 
 
-def _copy(examples: Path, directory: Path, ready: Mapping[str, Mapping[str, str]]) -> None:
+def _copy(examples: Path, directory: Path, ready: Mapping[str, Mapping[str, str]], *, real: bool) -> None:
     directory.mkdir()
     for file in examples.glob("*.yaml"):
         text = file.read_text(encoding="utf-8")
         text = re.sub(r"endpoints: .*", f"endpoints: [{', '.join(ready['nodes'].values())}]", text)
         text = re.sub(r"caFile: [^}]*", f"caFile: {ready['cafile']}", text)
+        if real:  # containers boot what is inside their template, and only Debian's is built here
+            text = re.sub(r"template: alpine\S*", "template: debian-12", text)
         (directory / file.name).write_text(text, encoding="utf-8")
 
 

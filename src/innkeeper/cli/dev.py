@@ -120,7 +120,7 @@ class _Session:
             os.environ["PVE_TOKEN_SECRET"] = simulated.secret
             report, address = await self._round(found, simulated)
             if not self.once:
-                await self._serve(found, simulated, address)
+                report = await self._serve(found, simulated, report, address)
             if not self.keep:
                 self.clock.enter("destroy")
         self.clock.leave()
@@ -211,8 +211,10 @@ class _Session:
         name = item.step.ref.name if item is not None else None
         return {"guest": name, "address": address, "health": health, "checks": checks, "steps": []}
 
-    async def _serve(self, found: "Wanted", simulated: "Simulation", address: str | None) -> None:
-        """Forward ports, and go round again whenever a file changes, until Ctrl-C."""
+    async def _serve(
+        self, found: "Wanted", simulated: "Simulation", report: dict[str, object], address: str | None
+    ) -> dict[str, object]:
+        """Forward ports, and go round again whenever a file changes, until Ctrl-C. Returns the last round's report."""
         from innkeeper.cli import devbox
         from innkeeper.cli.forwarding import forwarded
         from innkeeper.cli.interrupt import safe_stop
@@ -228,11 +230,12 @@ class _Session:
                     while not stop.is_set() and (now := await _settled(self.file.parent, seen)) == seen:
                         pass
                     if stop.is_set():
-                        return
+                        return report
                 seen = now
                 self.clock = _Clock()
                 try:
-                    _, to.address = await self._round(found, simulated)
+                    report, address = await self._round(found, simulated)
+                    to.address = address or to.address  # a slip in the manifest takes nothing away
                 except EngineError as error:
                     typer.echo(f"error: {error}", err=True)
 

@@ -39,8 +39,11 @@ Join = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 def _joined(to: Destination, port: int) -> Join:
     async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if to.address is None:  # never this machine's own port
+            writer.close()
+            return
         try:
-            other_reader, other_writer = await asyncio.open_connection(to.address or "127.0.0.1", port)
+            other_reader, other_writer = await asyncio.open_connection(to.address, port)
         except OSError:
             writer.close()
             return

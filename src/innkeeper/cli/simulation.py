@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def without_containers() -> str:
     """Why real containers cannot be had here; empty where they can."""
     if shutil.which("lxc-start") is None:
         return "lxc is not installed"
+    if find_spec("ansible") is None or find_spec("asyncssh") is None:
+        return "pip install 'innkeeper[guests]'"
     done = subprocess.run([sys.executable, "-m", "pvesim", "doctor"], capture_output=True, text=True, check=False)
     missing = [line.removeprefix("missing").strip() for line in done.stdout.splitlines() if line.startswith("missing")]
     return "" if done.returncode == 0 else "; ".join(missing) or done.stderr.strip() or "pvesim doctor finds something"
