@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.observed import ObservedGuest
 from innkeeper.model.units import format_quantity
-from innkeeper.settings import canonical, fields, made, table
+from innkeeper.settings import canonical, fields, table
 from innkeeper.settings.marker import TAG
 from innkeeper.settings.volumes import disk_format, is_cd, is_cloud_init, natural, storage_of
 
@@ -31,7 +31,7 @@ def to_spec(observed: ObservedGuest, cluster_name: str) -> dict[str, object]:
         raise ValueError(f"the configuration of {observed.vmid} was not read: {observed.unreadable}")
     spec: dict[str, object] = {"cluster": cluster_name, "vmid": observed.vmid, "node": observed.node}
     # A guest without a name is listed under one that Proxmox makes up (`VM 207`).
-    name = observed.config.get(made.NAME[observed.kind], "")
+    name = observed.config.get("hostname" if observed.kind == "Container" else "name", "")
     if name and not _NAME.fullmatch(name):
         spec["hostname"] = name
     found, options = express(observed.kind, observed.config, observed.marker.settings if observed.marker else ())
