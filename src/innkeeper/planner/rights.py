@@ -12,7 +12,7 @@ from innkeeper.model.observed import ClusterView
 from innkeeper.model.plan import Step
 from innkeeper.planner.decide import Decision
 from innkeeper.settings.desired import compile_guest
-from innkeeper.settings.privileges import Missing, Need, changing, making, missing
+from innkeeper.settings.privileges import Missing, Need, changing, copying, making, missing
 
 _POWER = frozenset({"start", "shutdown", "stop", "reboot", "resume"})
 
@@ -43,7 +43,8 @@ def permitted(decision: Decision, view: ClusterView, defaults: ClusterDefaults) 
 def _needs(decision: Decision, step: Step | None, view: ClusterView, defaults: ClusterDefaults) -> Iterable[Need]:
     guest, difference, seen = decision.guest, decision.difference, decision.observed
     if step is None or step.action in ("create", "replace"):
-        return making(guest, compile_guest(guest, defaults, view.version)[0], step.vmid if step else None)
+        made = making(guest, compile_guest(guest, defaults, view.version)[0], step.vmid if step else None)
+        return (*made, *copying(guest, view.guests.values()))
     written = (*difference.set, *difference.delete) if difference is not None and step.action == "update" else ()
     power = any(operation.phase in _POWER for operation in step.operations)
     return changing(guest, step.vmid, seen.pool if seen else None, written, power=power)

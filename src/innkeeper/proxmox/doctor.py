@@ -127,7 +127,7 @@ def state(view: ClusterView) -> Iterator[Finding]:
 
 def rights(cluster: Cluster, guests: Iterable[Guest], view: ClusterView, user: str) -> Iterator[Finding]:
     """Missing privileges with the line that grants them, and those that go beyond."""
-    wanted = needs(cluster, guests, view.version)
+    wanted = needs(cluster, guests, view.version, view.guests.values())
     permissions = view.privileges or {}
     lacking = missing(wanted, permissions, user)
     for one in lacking:

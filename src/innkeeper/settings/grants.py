@@ -30,7 +30,7 @@ _USUAL: Mapping[str, frozenset[str]] = {
     "vms": GUEST,
     "pool": GUEST | {"Pool.Allocate", "Pool.Audit"},
     "storage": frozenset({"Datastore.AllocateSpace", "Datastore.Audit"}),
-    "sdn": frozenset({"SDN.Audit", "SDN.Use"}),
+    "sdn": frozenset({"SDN.Use"}),
     "nodes": frozenset({"Sys.Audit"}),
     "": frozenset({"Sys.Audit"}),
 }

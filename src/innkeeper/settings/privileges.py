@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import Cluster, Guest
+from innkeeper.model.observed import ObservedGuest
 from innkeeper.settings.desired import Desired, compile_guest
 from innkeeper.settings.grants import Permissions, allowed, grant
 from innkeeper.settings.table import find
+from innkeeper.settings.volumes import storage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +35,14 @@ class Missing:
     line: str
 
 
-def needs(cluster: Cluster, guests: Iterable[Guest], version: tuple[int, int]) -> tuple[Need, ...]:
-    """All that observing the cluster and creating, changing, deleting these guests on it takes."""
+def needs(
+    cluster: Cluster, guests: Iterable[Guest], version: tuple[int, int], seen: Iterable[ObservedGuest] = ()
+) -> tuple[Need, ...]:
+    """All that observing the cluster and creating, changing, deleting these guests on it takes.
+
+    `seen` holds the templates that are cloned.
+    """
+    seen = tuple(seen)
     found = [
         Need(("/vms",), "VM.Audit", "to see every guest"),
         Need(("/",), "Sys.Audit", "to see the nodes and the quorum"),
@@ -42,6 +50,7 @@ def needs(cluster: Cluster, guests: Iterable[Guest], version: tuple[int, int]) -
     for guest in guests:
         desired, _ = compile_guest(guest, cluster.spec.defaults, version)
         found += making(guest, desired)
+        found += copying(guest, seen)
     return tuple(dict.fromkeys(found))
 
 
@@ -123,6 +132,33 @@ def _machine_needs(name: str, spec: VirtualMachineSpec, desired: Desired) -> Ite
         yield Need(("/",), "Sys.Modify", f"{name}: startup")
     if spec.clone is not None:
         yield Need(("/vms",), "VM.Clone", f"{name}: clone")
+
+
+def copying(guest: Guest, seen: Iterable[ObservedGuest]) -> Iterator[Need]:
+    """What a clone's disks take, where the clone call puts them: on `clone.storage`, else where its template's are.
+
+    Source: PVE::API2::Qemu, method clone_vm (check_storage_access_clone).
+    """
+    if not isinstance(guest.spec, VirtualMachineSpec) or guest.spec.clone is None:
+        return
+    wanted = guest.spec.clone
+    storages = {wanted.storage} if wanted.storage else set[str | None]()
+    for template in () if wanted.storage else seen:
+        if (
+            template.template
+            and template.kind == "VirtualMachine"
+            and wanted.template in (template.vmid, template.name)
+        ):
+            disks = (text for name, text in (template.config or {}).items() if _is_disk(name))
+            storages |= {storage_of(text.partition(",")[0]) for text in disks if "media=cdrom" not in text.split(",")}
+    for storage in sorted(filter(None, storages)):
+        for privilege in ("Datastore.AllocateSpace", "Datastore.Audit"):
+            yield Need((f"/storage/{storage}",), privilege, f"{guest.ref}: its disks on {storage}")
+
+
+def _is_disk(name: str) -> bool:
+    setting = find("VirtualMachine", name)
+    return setting is not None and "volume" in setting.marks
 
 
 def missing(wanted: Iterable[Need], permissions: Permissions, user: str) -> tuple[Missing, ...]:

@@ -288,6 +288,19 @@ async def test_a_replacement_that_could_not_be_made_again_is_refused_before_the_
         assert lab.only().config == before
 
 
+async def test_a_clone_needs_room_where_its_template_lies(tmp_path: Path) -> None:
+    rights = "VM.Allocate, VM.Audit, VM.Clone, VM.Config.Options, Sys.Audit, Datastore.Audit"
+    async with running(tmp_path, SEED + few(rights)) as lab:
+        await lab.apply(machine("golden", vmid=900, disks=[{"slot": "scsi0", "storage": "nas", "size": "2Gi"}]))
+        lab.guests[900].config["template"] = "1"
+        proxmox = Proxmox(keeper(lab), tmp_path, {"FEW": OLDER})
+        result = await lab.run(proxmox, machine("copy", clone={"template": "golden"}))
+        assert result.writes == 0
+        assert [(item.code, "/storage/nas" in item.summary) for item in result.plan.diagnostics][:1] == [
+            ("MissingPrivilege", True)
+        ]
+
+
 async def test_a_right_that_only_one_change_needs_stops_only_that(tmp_path: Path) -> None:
     """Memory may be changed, the number of cores may not."""
     rights = "VM.Audit, VM.PowerMgmt, VM.Config.Options, VM.Config.Memory, Sys.Audit"
