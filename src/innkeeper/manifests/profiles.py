@@ -12,6 +12,7 @@ from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.guests import ContainerSpec, GuestSpec, VirtualMachineSpec
 from innkeeper.model.objects import AllowedRange, Origin, Profile, ProfileSpec
 from innkeeper.model.units import parse_quantity
+from innkeeper.settings.table import find
 
 SPECS: Mapping[str, type[ContainerSpec] | type[VirtualMachineSpec]] = {
     "Container": ContainerSpec,
@@ -41,7 +42,7 @@ def read_profile(draft: Draft) -> ReadyProfile | tuple[Diagnostic, ...]:
         return (finding("MissingField", draft.origin, "spec.supportedKinds", "the list is empty", "Name a kind."),)
     found = [*_unknown_defaults(spec, draft.origin), *_limits(spec, draft.origin)]
     given = _with_apart(draft, spec)
-    defaults: dict[str, dict[str, object]] = {kind: _fitting(given, vocabulary(SPECS[kind]), ()) for kind in kinds}
+    defaults: dict[str, dict[str, object]] = {kind: _fitting(given, kind) for kind in kinds}
     if not found:
         found += _faulty_defaults(spec, defaults, draft.origin)
         for kind in kinds:
@@ -131,6 +132,10 @@ def _limits(spec: ProfileSpec, origin: Origin) -> Iterator[Diagnostic]:
                 if value is not None and _number(value) is None:
                     problem = f"{described(value)} is neither a number nor a quantity"
                     yield finding("BadQuantity", origin, f"{place}.{name}", problem, "Write 2, 512Mi, 8Gi …")
+            low, high = _number(limit.min), _number(limit.max)
+            if low is not None and high is not None and low > high:
+                problem = f"nothing is at least {limit.min} and at most {limit.max}"
+                yield finding("BadCombination", origin, place, problem, "Exchange min and max.")
 
 
 def _node(words: Vocabulary, path: Sequence[str]) -> bool:
@@ -145,13 +150,19 @@ def _node(words: Vocabulary, path: Sequence[str]) -> bool:
     return True
 
 
-def _fitting(defaults: Mapping[str, object], words: Vocabulary, path: tuple[str, ...]) -> dict[str, object]:
-    """The defaults without fields that only the other kind has."""
+def _fitting(defaults: Mapping[str, object], kind: str, path: tuple[str, ...] = ()) -> dict[str, object]:
+    """The defaults without fields and options that only the other kind has."""
+    words = vocabulary(SPECS[kind])
     return {
-        key: _fitting(value, words, (*path, key)) if isinstance(value, Mapping) else value
+        key: _fitting(value, kind, (*path, key)) if isinstance(value, Mapping) else value
         for key, value in defaults.items()
-        if words.node((*path, key)) is not None
+        if words.node((*path, key)) is not None and not (path == ("options",) and _foreign_option(key, kind))
     }
+
+
+def _foreign_option(name: str, kind: str) -> bool:
+    """Whether only the other kind has this setting."""
+    return find(kind, name) is None and any(find(other, name) is not None for other in SPECS)
 
 
 def _fields(value: Mapping[str, object], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -106,3 +106,16 @@ def test_limits_reach_into_lists(tmp_path: Path) -> None:
     assert [(item.code, item.summary.partition(":")[0]) for item in loaded.diagnostics] == [
         ("ProfileRange", "spec.mounts[1].size")
     ]
+
+
+def test_options_of_the_other_kind_do_not_reach_a_guest(tmp_path: Path) -> None:
+    both = PROFILE.replace("network: [{ip: dhcp}]", "options: {tty: 1, tablet: 0, onboot: 1}")
+    loaded = read(tmp_path, "  running: true\n", both, "VirtualMachine")
+    assert loaded.declared.guests[0].spec.options == {"tablet": 0, "onboot": 1}
+
+
+def test_limits_that_nothing_meets_are_found(tmp_path: Path) -> None:
+    loaded = read(tmp_path, "  running: true\n", PROFILE + "  allowed: {swap: {min: 2Gi, max: 512Mi}}\n")
+    assert [(item.code, item.summary.partition(":")[0]) for item in loaded.diagnostics] == [
+        ("BadCombination", "spec.allowed.swap")
+    ]
