@@ -40,9 +40,10 @@ def _configured(decision: Decision, insights: Insights, policy: Policy) -> Decis
         return decision
     wanted = insights.fingerprints[ref]
     if wanted is None:
+        why = "its configuration cannot be prepared"
         if step.action == "noop":
-            return replace(decision, step=replace(step, reason=f"{step.reason}; its configuration cannot be prepared"))
-        return replace(decision, step=replace(step, refused="its configuration cannot be prepared", operations=()))
+            return replace(decision, step=replace(step, reason=f"{step.reason}; {why}"), unprepared=True)
+        return replace(decision, step=replace(step, refused=why, operations=()), unprepared=True)
     if step.action in ("create", "replace"):
         if not step.running:
             return decision

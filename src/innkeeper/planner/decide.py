@@ -35,7 +35,10 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`outcome` is None where the cluster could not be seen; `drifted`: it departs from what was applied last."""
+    """`outcome` is None where the cluster could not be seen; `drifted`: it departs from what was applied last.
+
+    `unprepared`: what should run in it cannot be found out, so that nobody knows whether it does.
+    """
 
     guest: Guest
     cluster: str
@@ -44,6 +47,7 @@ class Decision:
     difference: Difference | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     drifted: bool = False
+    unprepared: bool = False
 
     @property
     def observed(self) -> ObservedGuest | None:

@@ -71,6 +71,8 @@ def _sync(decision: Decision) -> Sync:
     if isinstance(outcome, Blocked):
         return "Unknown" if outcome.code in _UNKNOWN else "OutOfSync"
     if decision.step is not None and decision.step.action == "noop":
+        if decision.unprepared:
+            return "Unknown"
         # Accepted is not in effect: what waits for a restart is not in sync.
         return "OutOfSync" if difference is not None and difference.waiting else "Synced"
     return "OutOfSync"
@@ -108,6 +110,8 @@ def _conditions(decision: Decision, seen: ObservedGuest | None) -> Iterable[Cond
     if difference is not None and difference.waiting:
         fields = ", ".join(change.field for change in difference.waiting)
         yield Condition("PendingReboot", "True", "WaitsForRestart", f"accepted, in effect after a restart: {fields}")
+    if decision.unprepared:
+        yield Condition("Prepared", "False", "NotPrepared", "its configuration cannot be prepared, as said below")
     if decision.step is not None:
         yield from _of_step(decision, decision.step)
     if decision.guest.spec.running and seen is not None and seen.power == "stopped":
