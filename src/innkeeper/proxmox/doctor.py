@@ -10,6 +10,7 @@ from typing import Literal
 
 from innkeeper.engine.errors import EngineError
 from innkeeper.engine.ports import Scope
+from innkeeper.model.guests import VirtualMachineSpec
 from innkeeper.model.objects import Cluster, Guest
 from innkeeper.model.observed import ClusterView
 from innkeeper.proxmox.hypervisor import Proxmox
@@ -41,12 +42,13 @@ async def examine(
     proxmox: Proxmox, cluster: Cluster, guests: Iterable[Guest], now: float | None = None
 ) -> tuple[Finding, ...]:
     """All findings; never raises an EngineError. `now` in seconds since 1970, for the clock's check."""
+    guests = tuple(guests)
     endpoints = [parse_endpoint(url) for url in cluster.spec.endpoints]
     doors = await asyncio.gather(*(_door(endpoint, only=len(endpoints) == 1) for endpoint in endpoints))
     try:
         answer = await proxmox.session.read("/version")
         here = time.time() if now is None else now
-        view = await proxmox.observe(Scope())
+        view = await proxmox.observe(_cloned(guests))
     except EngineError as error:
         return (*filter(None, doors), Finding("connection", "error", error.message, error.advice))
     used = proxmox.session.endpoint
@@ -58,6 +60,16 @@ async def examine(
         version(view),
         *state(view),
         *rights(cluster, guests, view, proxmox.session.identity.user),
+    )
+
+
+def _cloned(guests: Iterable[Guest]) -> Scope:
+    """The templates that are cloned: where their disks lie decides which storages a clone needs."""
+    clones = [guest.spec.clone for guest in guests if isinstance(guest.spec, VirtualMachineSpec)]
+    templates = [clone.template for clone in clones if clone is not None]
+    return Scope(
+        frozenset(name for name in templates if isinstance(name, int)),
+        frozenset(name for name in templates if isinstance(name, str)),
     )
 
 

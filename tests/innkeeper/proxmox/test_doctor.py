@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from innkeeper.model.diagnostics import Location
-from innkeeper.model.guests import ContainerSpec
+from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import Guest, Origin, Ref
 from innkeeper.model.observed import ClusterView
+from innkeeper.model.plan import Operation
 from innkeeper.proxmox import doctor
 from innkeeper.proxmox.doctor import Finding, examine
 from innkeeper.proxmox.tls import fingerprint, parse_endpoint, presented
@@ -147,3 +148,15 @@ def test_needs_follow_what_the_manifest_names() -> None:
     assert excess([Need(("/vms",), "VM.Audit", "")], {"/": frozenset({"VM.Audit", "X"}), "/vms": frozenset("X")}) == {
         "/": ("X",)
     }
+
+
+async def test_a_clone_needs_the_storages_of_its_template(lab: Lab) -> None:
+    full, ops = lab.proxmox(), lab.proxmox(credentials=OPS)
+    machine = {"vmid": "900", "name": "golden", "scsi0": "nas:1", "ide2": "none,media=cdrom"}
+    await full.call(Operation("create", "POST", "/nodes/pve1/qemu", tuple(machine.items())), "", said.append)
+    await full.call(Operation("template", "POST", "/nodes/pve1/qemu/900/template"), "", said.append)
+    spec = VirtualMachineSpec.model_validate_json('{"vmid": 200, "clone": {"template": "golden"}}')
+    copy = Guest(Ref("VirtualMachine", "copy"), spec, Origin(Location("copy.yaml", 1, 1)))
+    await grant_over_api(full, grant("/vms", ["VM.Audit"], "ops@pve!ci"))
+    (lacks,) = (text for text in texts(await examine(ops, lab.cluster(), [copy]), "error") if "/storage" in text)
+    assert "Datastore.AllocateSpace, Datastore.Audit on /storage/nas" in lacks
