@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from pvesim.backends.lxc import inside, networks
+from pvesim.backends.lxc import inotify, inside, networks
 from pvesim.backends.lxc.container import Container, Limits
 from pvesim.backends.lxc.layers import Layers
 from pvesim.backends.lxc.process import run
@@ -53,6 +53,7 @@ class LxcBackend:
 
     async def open(self) -> None:
         """Make the namespaces, or join those of containers that still run; the bridges of all nodes are in them."""
+        inotify.raise_limit(say)
         alive = self._alive()
         await self.world.open(next(iter(alive.values()), None))
         (self._home / "world.json").write_text(json.dumps({"ident": self.world.ident, "pid": os.getpid()}))
