@@ -66,7 +66,7 @@ class Lab:
 
     def close(self) -> None:
         if self.git is not None:
-            self.git.kill()
+            self.git.terminate()  # which ends the daemon that it started, too
             self.git.wait()
         self.sim.process.terminate()
         self.sim.process.wait(60)
