@@ -6,6 +6,7 @@ _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti)")
 _ALMOST = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTkmgt])i?[Bb]?")
 
+_LARGEST = 1 << 60
 MiB = 1 << 20
 GiB = 1 << 30
 
@@ -18,6 +19,8 @@ def parse_quantity(value: object) -> int:
         raise ValueError(f"a bare number has no unit: write {value}Mi or {value}Gi")
     if match := _QUANTITY.fullmatch(value):
         size = float(match[1]) * _UNITS[match[2]]
+        if size >= _LARGEST:
+            raise ValueError(f"{value} is more than any machine has")
         if size != int(size):
             raise ValueError(f"{value} is not a whole number of bytes")
         return int(size)

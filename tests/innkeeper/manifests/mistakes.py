@@ -158,6 +158,7 @@ MISTAKES = (
     _container("GatewayWithoutAddress", "spec.network[0].gateway", "Write ip", "network: [{▸gateway: 10.0.0.1}]"),
     _container("GatewayOutside", "spec.network[0].gateway", "10.0.0.0/24", "network: [{ip: 10.0.0.2/24, ▸gateway: 10.0.1.1}]"),
     _machine("BadCombination", "spec.clone", "leave storage out", "▸clone: {template: golden, full: false, storage: fast}"),
+    _container("BadQuantity", "spec.memory", "more than any machine has", "▸memory: 99999999999999999999Ti"),
     _container("GatewayIgnored", "spec.network[0].gateway", "dhcp", "network: [{ip: dhcp, ▸gateway: 10.0.1.1}]"),
     _container("BadValue", "spec.network[0].ip", "nor one of dhcp, or manual", "network: [{▸ip: dhpc}]"),
     _container("NotAHostAddress", "spec.network[0].ip", "network address", "network: [{▸ip: 10.0.0.0/24}]"),
