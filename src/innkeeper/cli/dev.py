@@ -107,6 +107,7 @@ class _Session:
     wait: float
     output: Format
     clock: _Clock = field(default_factory=_Clock)
+    stopped: bool = False
     net: str = field(default_factory=lambda: f"10.{200 + secrets.randbelow(50)}.{1 + secrets.randbelow(250)}")
 
     async def run(self) -> bool:
@@ -119,7 +120,7 @@ class _Session:
         async with self._simulated(seed, *devbox.recipe(found.template)) as simulated:
             os.environ["PVE_TOKEN_SECRET"] = simulated.secret
             report, address = await self._round(found, simulated)
-            if not self.once:
+            if not self.once and not self.stopped:
                 report = await self._serve(found, simulated, report, address)
             if not self.keep:
                 self.clock.enter("destroy")
@@ -183,6 +184,7 @@ class _Session:
                     shown.listen(event)
 
                 result = await carry_out(prepared, clusters, listen, stop, healthy=self.wait)
+                self.stopped = stop.is_set()
             address = await runtime.address_of(prepared, clusters)
         return self._report(result, address), address
 
@@ -225,7 +227,7 @@ class _Session:
                 self._say(f"http://127.0.0.1:{here} is port {there} of the container.")
             self._say("Waiting for changes; Ctrl-C ends it.")
             seen = devbox.state(self.file.parent)
-            while True:
+            while not self.stopped:
                 with safe_stop(lambda text: None) as stop:
                     while not stop.is_set() and (now := await _settled(self.file.parent, seen)) == seen:
                         pass
@@ -238,6 +240,7 @@ class _Session:
                     to.address = address or to.address  # a slip in the manifest takes nothing away
                 except EngineError as error:
                     typer.echo(f"error: {error}", err=True)
+        return report
 
     def _say(self, text: str) -> None:
         if self.output is not Format.json:
