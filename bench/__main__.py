@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import ansible
+from bench import ansible, inside
 from bench.measure import Run, run
 from bench.world import Sim, declare, environment, simulator
 
@@ -87,7 +87,16 @@ def main() -> None:
     parser.add_argument("--sizes", default="100,1000,10000")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=PAGE)
+    parser.add_argument("--inside", action="store_true", help="only the section about the inside of real containers")
     options = parser.parse_args()
+    if options.inside:
+        with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
+            own = inside.section(Path(name) / "inside", options.repeats)
+        options.output.write_text(
+            inside.merged(options.output.read_text() if options.output.exists() else "# Benchmarks\n", own)
+        )
+        print(f"written: {options.output}")
+        return
     sizes = [int(size) for size in options.sizes.split(",")]
     with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
         place = Path(name)

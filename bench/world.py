@@ -64,12 +64,12 @@ class Sim:
 
 
 @contextlib.contextmanager
-def simulator(place: Path, speed: str = "instant") -> Iterator[Sim]:
+def simulator(place: Path, speed: str = "instant", *options: str, seed: str = SEED) -> Iterator[Sim]:
     place.mkdir(parents=True, exist_ok=True)
-    seed, log = place / "seed.yaml", place / "calls.jsonl"
-    seed.write_text(SEED)
-    command = [sys.executable, "-m", "pvesim", "--seed", str(seed), "--port", "0", "--speed", speed, "--log", str(log)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
+    file, log = place / "seed.yaml", place / "calls.jsonl"
+    file.write_text(seed)
+    command = [sys.executable, "-m", "pvesim", "--seed", str(file), "--port", "0", "--speed", speed, "--log", str(log)]
+    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             ready = json.loads(process.stdout.readline())
