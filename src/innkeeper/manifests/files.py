@@ -97,6 +97,9 @@ def _unreadable(path: Path, error: OSError) -> SourceText:
 
 
 def _missing(path: Path) -> SourceText:
+    if path.is_symlink():
+        problem = f"this link leads nowhere ({path.readlink()})"
+        return _failed(str(path), "NotFound", problem, "Mend it, or remove it: it could have declared guests.")
     near: list[str] = []
     if path.parent.is_dir():
         near = difflib.get_close_matches(path.name, (entry.name for entry in path.parent.iterdir()), n=1)

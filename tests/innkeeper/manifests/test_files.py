@@ -58,6 +58,7 @@ def test_links_in_a_circle_end(source: Path) -> None:
 def test_a_link_to_nowhere_is_an_error(source: Path) -> None:
     (source / "a.yaml").symlink_to(source / "gone.yaml")
     assert codes(source) == [("error", "NotFound")]
+    assert "leads nowhere" in load([source]).diagnostics[0].summary
 
 
 def test_several_documents_some_empty(source: Path) -> None:
