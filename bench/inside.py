@@ -157,7 +157,8 @@ def create(sim: Sim, number: int, key: Path) -> None:
     }
     task(sim, "POST", "/nodes/pve1/lxc", wanted)
     deadline = time.monotonic() + 60
-    while subprocess.run(["ssh", *SSH, "-o", "BatchMode=yes", "-i", key, f"root@{NET}.{number}", "true"]).returncode:
+    command = ["ssh", *SSH, "-o", "BatchMode=yes", "-i", key, f"root@{NET}.{number}", "true"]
+    while subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
         if time.monotonic() > deadline:
             sys.exit(f"guest {number} does not answer")
         time.sleep(0.1)
