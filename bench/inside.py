@@ -157,7 +157,7 @@ def create(sim: Sim, number: int, key: Path) -> None:
     }
     task(sim, "POST", "/nodes/pve1/lxc", wanted)
     deadline = time.monotonic() + 60
-    command = ["ssh", *SSH, "-o", "BatchMode=yes", "-i", key, f"root@{NET}.{number}", "true"]
+    command: list[str | Path] = ["ssh", *SSH, "-o", "BatchMode=yes", "-i", key, f"root@{NET}.{number}", "true"]
     while subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
         if time.monotonic() > deadline:
             sys.exit(f"guest {number} does not answer")
