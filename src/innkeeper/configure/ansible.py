@@ -153,6 +153,8 @@ def _environment(job: Run, directory: Path) -> dict[str, str]:
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_SSH_ARGS": f"-F {directory / 'ssh_config'}",
         "ANSIBLE_SSH_TRANSFER_METHOD": "piped",
+        # A guest that is busy, or has just been started, may miss one connection.
+        "ANSIBLE_SSH_RETRIES": "3",
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
         "ANSIBLE_DEPRECATION_WARNINGS": "0",

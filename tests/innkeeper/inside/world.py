@@ -206,14 +206,15 @@ def get(url: str) -> tuple[int, str]:
 
 
 def command_lines() -> set[str]:
-    """The command line and the environment of every process that can be read now."""
+    """The command line of every process, and the environment of those that are in no container."""
     found = set()
     for place in Path("/proc").glob("[0-9]*"):
-        for file in ("cmdline", "environ"):
-            try:
+        try:
+            inside = (place / "ns/pid").readlink() != Path("/proc/self/ns/pid").readlink()
+            for file in ("cmdline",) if inside else ("cmdline", "environ"):
                 found.add((place / file).read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            except OSError:
-                continue
+        except OSError:
+            continue
     return found
 
 
