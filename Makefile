@@ -51,8 +51,8 @@ docs: $(DEV)  ## write the generated pages again
 	$(BIN)/python scripts/generate_docs.py
 
 lock: $(DEV)  ## resolve the versions anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --group pyproject.toml:build -o requirements/core.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --group pyproject.toml:dev -c requirements/core.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --all-extras pyproject.toml --group pyproject.toml:build -o requirements/core.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --all-extras pyproject.toml --group pyproject.toml:dev -c requirements/core.txt -o requirements/dev.txt
 
 clean:  ## remove what make made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench

@@ -30,12 +30,13 @@ def demo(
     \b
     Plan and apply a homelab (5 containers, 2 virtual machines, 2 nodes), apply again, heal what somebody changed
     and deleted, prune what is declared no more, refuse to prune what is protected. Ends by itself.
-    Containers are real ones where this machine can run them (root, lxc): then one is configured and checked inside.
+    Containers are real ones where this machine can run them (root, lxc, a template that was built once): then one is
+    configured and checked inside.
     """
-    from innkeeper.cli.simulation import without_containers
+    from innkeeper.cli.simulation import without_containers, without_template
 
     began = time.monotonic()
-    lacking = without_containers()
+    lacking = without_containers() or without_template("debian-12")
     typer.echo(
         f"Containers are records in a simulator; for real ones this machine lacks: {lacking}"
         if lacking
@@ -169,8 +170,6 @@ def _simulator(directory: Path, *, real: bool) -> Iterator[str]:
 
     examples = _examples()
     words = ("--backend", "lxc") if real else ()
-    if real:
-        simulation.built("debian-12", fat=False)
     with simulation.simulation(examples / "homelab-sim.yaml", "--speed", "real", *words) as simulated:
         _copy(examples / "homelab", directory, simulated.ready, real=real)
         yield simulated.secret

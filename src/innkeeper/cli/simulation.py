@@ -74,6 +74,14 @@ def without_containers() -> str:
     return "" if done.returncode == 0 else "; ".join(missing) or done.stderr.strip() or "pvesim doctor finds something"
 
 
+def without_template(template: str) -> str:
+    """How to get a template for real containers that was not built here yet; empty where it is there."""
+    words = [sys.executable, "-m", "pvesim", "template", "list"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603
+    known = {line.split()[0] for line in done.stdout.splitlines() if line.strip()}
+    return "" if template in known else f"the template {template} (once: pvesim template build {template})"
+
+
 def built(template: str, *, fat: bool) -> None:
     """Make sure that this template for real containers is there; building one takes about half a minute."""
     words = [sys.executable, "-m", "pvesim", "template", "build", template, *(["--fat"] if fat else [])]
