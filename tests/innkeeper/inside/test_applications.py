@@ -198,7 +198,7 @@ def test_a_new_commit_is_planned_and_deployed_and_one_that_fails_leaves_the_old_
     ]
     (change,) = step["changes"]
     assert (step["name"], change["field"]) == ("webshop-dev", "configure")
-    assert (change["before"].partition("@")[2], change["after"].partition("@")[2]) == (before[:12], new[:12])
+    assert (change["from"].partition("@")[2], change["to"].partition("@")[2]) == (before[:12], new[:12])
     world.apply("--wait", "60")
     assert "<h1>New: " in shop_page(world)
 
