@@ -339,7 +339,8 @@ def _waiting_deletions(work: Work) -> None:
             work.waiting.append(_disappears(work, name, setting, text))
         else:
             running, found = parsed(setting, text) or {}, parsed(setting, work.config.get(name)) or {}
-            work.waiting += [work.change(name, part, running[part], None) for part in running if part not in found]
+            gone = [part for part in running if part not in found]
+            work.waiting += [work.change(name, part, running[part], None, item=running.get("mp", "")) for part in gone]
 
 
 def _disappears(work: Work, name: str, setting: Setting, text: str) -> Change:
