@@ -12,45 +12,49 @@ from pathlib import Path
 
 from bench import ansible, inside
 from bench.measure import Run, run
-from bench.world import Sim, declare, environment, simulator
+from bench.world import Sim, declare, environment, populated, simulator
 
 ROOT = Path(__file__).resolve().parent.parent
 INNKEEPER = Path(sys.executable).parent / "innkeeper"
 PAGE = ROOT / "docs" / "benchmarks.md"
 MiB = 1 << 20
 SOURCE = ("--source", "bench")
+COMPARED = 1000
+"""At this many guests Innkeeper stands beside the alternatives."""
 
 
 def best(runs: list[Run]) -> Run:
     return min(runs, key=lambda item: item.seconds)
 
 
-def plan_beside_floor(place: Path, sim: Sim, sizes: list[int], repeats: int) -> tuple[list[str], float]:
-    """Rows of the no-op table, and the seconds per guest at the second size."""
-    rows, per_guest = [], 0.0
-    for size in sizes:
-        manifests = declare(place / f"guests-{size}", sim, size)
-        run([INNKEEPER, "apply", manifests, *SOURCE, "--yes", "-o", "json", "--parallel", "16"])
-        floors, plans = [], []
-        for _ in range(repeats):
-            floors.append(
-                run([sys.executable, "-m", "bench.floor", sim.cafile, *(f"{n}={u}" for n, u in sim.urls.items())])
-            )
-            plans.append(run([INNKEEPER, "plan", manifests, *SOURCE, "-o", "json"]))
-        plan, floor = best(plans), best(floors)
-        said = json.loads(plan.output)
-        if said["summary"]["noop"] != size or said["calls"]["write"]:
-            sys.exit(f"not a no-op plan: {said['summary']}")
-        if said["calls"]["read"] > 1 + size + 10:
-            sys.exit(f"{said['calls']['read']} reads for {size} guests")
-        rows.append(
-            f"| {size:,} | {plan.seconds:.2f} | {floor.seconds:.2f} | {plan.seconds / floor.seconds:.2f} × "
-            f"| {said['calls']['read']:,} | {int(floor.output):,} | {plan.peak / MiB:.0f} | {floor.peak / MiB:.0f} |"
-        )
-        print(rows[-1], flush=True)
-        if size <= 1000:
-            per_guest = plan.seconds / size
-    return rows, per_guest
+def made_by_innkeeper(place: Path) -> dict[str, object]:
+    """The configuration of the first declared guest as Innkeeper creates it."""
+    with simulator(place / "first") as sim:
+        run([INNKEEPER, "apply", declare(place / "guests-1", sim, 1), *SOURCE, "--yes"])
+        command = ["-m", "bench.floor", "--show", sim.cafile, *(f"{name}={url}" for name, url in sim.urls.items())]
+        shown: dict[str, object] = json.loads(run([sys.executable, *command]).output)
+        return shown
+
+
+def plan_beside_floor(manifests: Path, sim: Sim, size: int, repeats: int) -> tuple[str, float]:
+    """A row of the no-op table, and the seconds of the plan per guest."""
+    floors, plans = [], []
+    for _ in range(repeats):
+        nodes = [f"{name}={url}" for name, url in sim.urls.items()]
+        floors.append(run([sys.executable, "-m", "bench.floor", sim.cafile, *nodes]))
+        plans.append(run([INNKEEPER, "plan", manifests, *SOURCE, "-o", "json"]))
+    plan, floor = best(plans), best(floors)
+    said = json.loads(plan.output)
+    if said["summary"]["noop"] != size or said["calls"]["write"]:
+        sys.exit(f"not a no-op plan: {said['summary']}")
+    if said["calls"]["read"] > 1 + size + 10:
+        sys.exit(f"{said['calls']['read']} reads for {size} guests")
+    row = (
+        f"| {size:,} | {plan.seconds:.2f} | {floor.seconds:.2f} | {plan.seconds / floor.seconds:.2f} × "
+        f"| {said['calls']['read']:,} | {int(floor.output):,} | {plan.peak / MiB:.0f} | {floor.peak / MiB:.0f} |"
+    )
+    print(row, flush=True)
+    return row, plan.seconds / size
 
 
 def creates(place: Path, count: int) -> str:
@@ -101,11 +105,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
         place = Path(name)
         bare, shown = start_up()
-        with simulator(place / "instant") as sim:
-            rows, per_guest = plan_beside_floor(place, sim, sizes[:2], options.repeats)
-            peer = ansible.unchanged(place, sim, 20)
-            poll = quiet_poll(place / f"guests-{sizes[0]}", sim)
-            rows += plan_beside_floor(place, sim, sizes[2:], 1)[0]
+        first = made_by_innkeeper(place)
+        rows: list[str] = []
+        for size in sizes:
+            with simulator(place / f"sim-{size}", seed=populated(first, size)) as sim:
+                manifests = declare(place / f"guests-{size}", sim, size)
+                row, seconds = plan_beside_floor(manifests, sim, size, options.repeats if size <= COMPARED else 1)
+                rows.append(row)
+                if size == min(sizes, key=lambda item: abs(item - COMPARED)):
+                    per_guest = seconds
+                    peer = ansible.unchanged(place, sim, 20)
+                    poll = quiet_poll(manifests, sim)
         created = creates(place, 100)
     options.output.write_text(
         PAGE_TEXT.format(

@@ -2,6 +2,7 @@
 
     python -m bench.floor CAFILE NODE=URL …
 
+With --show before the CA file it prints the configuration of the first guest instead.
 Reads the list of guests, then each guest's configuration, four calls at once per node. Prints the number of calls.
 """
 
@@ -16,7 +17,8 @@ AT_ONCE = 4
 
 
 async def main() -> None:
-    cafile, *pairs = sys.argv[1:]
+    show = sys.argv[1] == "--show"
+    cafile, *pairs = sys.argv[2:] if show else sys.argv[1:]
     urls = dict(pair.split("=", 1) for pair in pairs)
     headers = {"Authorization": f"PVEAPIToken=root@pam!full={os.environ['PVE_TOKEN_SECRET']}"}
     calls = 1
@@ -25,6 +27,10 @@ async def main() -> None:
     ) as client:
         first = next(iter(urls.values()))
         guests = (await client.get(f"{first}/api2/json/cluster/resources?type=vm")).json()["data"]
+        if show:
+            way = f"{first}/api2/json/nodes/{guests[0]['node']}/lxc/{guests[0]['vmid']}/config"
+            print((await client.get(way)).text.removeprefix('{"data":').removesuffix("}"))
+            return
         queues: dict[str, list[int]] = {}
         for guest in guests:
             queues.setdefault(guest["node"], []).append(guest["vmid"])

@@ -3,10 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +117,30 @@ spec:
 """
         )
     return place
+
+
+def populated(first: Mapping[str, object], count: int) -> str:
+    """A seed in which the guests that `declare` declares exist already; `first` is the first one's configuration."""
+    return f"{SEED}guests: {json.dumps(list(_copies(first, count)))}\n"
+
+
+def _copies(first: Mapping[str, object], count: int) -> Iterator[dict[str, object]]:
+    """Seed entries of the guests that `declare` declares, each as Innkeeper made the first one (its config)."""
+    kept = {key: str(value) for key, value in first.items() if key != "digest"}
+    for number in range(count):
+        third, fourth = divmod(number, 250)
+        other = {"ct00000": f"ct{number:05}", "10000": str(10_000 + number), "number 0": f"number {number}"}
+        other |= {"10.8.0.1/16": f"10.8.{third}.{fourth + 1}/16"}
+        config = {}
+        for key, value in kept.items():
+            text = value
+            for old, new in other.items():
+                text = text.replace(old, new)
+            config[key] = text
+        config["net0"] = re.sub(
+            r"hwaddr=[^,]+", f"hwaddr=BC:24:11:00:{number >> 8:02X}:{number & 255:02X}", config["net0"]
+        )
+        yield {"vmid": 10_000 + number, "kind": "lxc", "node": NODES[number % len(NODES)], "config": config}
 
 
 def environment() -> dict[str, str]:
