@@ -5,7 +5,10 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 
-.PHONY: help demo test check lint types contracts unit package bench docs lock clean
+# Long runs of whole applications inside real containers; `make guests` has them.
+GUESTS := tests/innkeeper/inside tests/innkeeper/roles
+
+.PHONY: help demo test check lint types contracts unit guests package bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -39,7 +42,10 @@ contracts: $(DEV)  ## who may import whom
 	$(BIN)/lint-imports
 
 unit: $(DEV)  ## the tests
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest -n auto --dist worksteal $(GUESTS:%=--ignore=%)
+
+guests: $(DEV)  ## roles and applications inside real containers (root and lxc)
+	$(BIN)/pytest $(GUESTS)
 
 package: $(DEV)  ## build the wheel and try it from an empty directory
 	$(BIN)/python scripts/check_wheel.py

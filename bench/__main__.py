@@ -71,7 +71,7 @@ def creates(place: Path, count: int) -> str:
 def quiet_poll(manifests: Path, sim: Sim, polls: int = 4) -> float:
     """Calls per poll that finds nothing changed, watched for a while after the first look."""
     command = [str(part) for part in (INNKEEPER, "status", manifests, *SOURCE, "--watch", "--interval", "0.5")]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment()) as watch:
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment()) as watch:
         before = sim.settled()
         sim.await_calls(before + polls)
         watch.send_signal(signal.SIGINT)
