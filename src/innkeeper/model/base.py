@@ -22,6 +22,7 @@ class Value(BaseModel):
 
     model_config = ConfigDict(
         strict=True,
+        defer_build=True,  # a command uses few of the models
         frozen=True,
         extra="forbid",
         alias_generator=to_camel,
