@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -65,18 +64,9 @@ def apply(
 
     Ctrl-C stops after the calls that run; the next apply goes on from there.
     """
-    from innkeeper.cli.output import print_json
-    from innkeeper.cli.planning import failed_plan, policy, selected, show_plan
-    from innkeeper.manifests.loading import load
+    from innkeeper.cli.planning import load_or_exit, policy, selected
 
-    loaded = load(paths or [Path()])
-    if not loaded.ok:
-        found = failed_plan(loaded)
-        if output is Format.json:
-            print_json(found.to_json())
-        else:
-            show_plan(found)
-        raise typer.Exit(1)
+    loaded = load_or_exit(paths, output)
     names = selected(loaded, only, project, env)
     allowed = policy(paths, source, prune, max_deletes, replace, names, take_over, configure.value, allow_ip_conflicts)
     ok = asyncio.run(run(loaded, allowed, yes=yes, digest=plan_digest, parallel=parallel, healthy=wait, output=output))

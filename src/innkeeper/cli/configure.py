@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,18 +41,9 @@ def configure(
       innkeeper configure --configure changed
     """
     from innkeeper.cli.apply import run
-    from innkeeper.cli.output import print_json
-    from innkeeper.cli.planning import failed_plan, policy, selected, show_plan
-    from innkeeper.manifests.loading import load
+    from innkeeper.cli.planning import load_or_exit, policy, selected
 
-    loaded = load(paths or [Path()])
-    if not loaded.ok:
-        found = failed_plan(loaded)
-        if output is Format.json:
-            print_json(found.to_json())
-        else:
-            show_plan(found)
-        raise typer.Exit(1)
+    loaded = load_or_exit(paths, output)
     names = selected(loaded, only, project, env)
     allowed = policy(paths, source, False, 0, None, names, False, when.value)
     allowed = replace(allowed, provision=False)

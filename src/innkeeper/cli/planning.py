@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import typer
+
 from innkeeper import runtime
-from innkeeper.cli.output import console, show_findings
+from innkeeper.cli.options import Format
+from innkeeper.cli.output import console, print_json, show_findings
 from innkeeper.cli.rendering import plan_lines
 from innkeeper.engine.reconcile import Prepared
-from innkeeper.manifests.loading import Loaded
+from innkeeper.manifests.loading import Loaded, load
 from innkeeper.model.plan import Plan
 from innkeeper.planner.policy import Policy
 
@@ -57,6 +60,19 @@ async def make(loaded: Loaded, allowed: Policy) -> Prepared:
 def failed_plan(loaded: Loaded) -> Plan:
     """Manifests with errors are not planned at all: what they declare is not known."""
     return Plan((), loaded.diagnostics)
+
+
+def load_or_exit(paths: Sequence[Path] | None, output: Format) -> Loaded:
+    """The manifests; where they have errors these are shown, and the command ends with 1."""
+    loaded = load(paths or [Path()])
+    if loaded.ok:
+        return loaded
+    found = failed_plan(loaded)
+    if output is Format.json:
+        print_json(found.to_json())
+    else:
+        show_plan(found)
+    raise typer.Exit(1)
 
 
 def show_plan(plan: Plan, *, everything: bool = False) -> None:
