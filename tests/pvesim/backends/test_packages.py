@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
-from pvesim.backends.lxc.proxy import Proxy, allowed_hosts
+from pvesim.backends.lxc import registries
+from pvesim.backends.lxc.proxy import Proxy
+from pvesim.template import recipe
 
 
 class Source(ThreadingHTTPServer):
@@ -66,7 +72,7 @@ def proxy(tmp_path: Path) -> Iterator[int]:
     async def serve() -> None:
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
-        end, served = asyncio.Event(), Proxy(tmp_path / "packages", frozenset({"127.0.0.1"}))
+        end, served = asyncio.Event(), Proxy(tmp_path / "packages", lambda: frozenset({"127.0.0.1"}))
         await served.listen(listener)
         found.append((asyncio.get_running_loop(), end, listener.getsockname()[1]))
         ready.set()
@@ -146,9 +152,27 @@ def test_uploads_are_refused(proxy: int, source: Source) -> None:
     assert source.asked == []
 
 
+SETTINGS = {"PIP_INDEX_URL": "https://user:pw@pip.example/simple", "NPM_CONFIG_REGISTRY": "https://npm.example:8443/"}
+
+
 def test_the_machines_own_settings_name_the_hosts() -> None:
-    found = allowed_hosts(
-        {"PIP_INDEX_URL": "https://user:pw@pip.example/simple", "NPM_CONFIG_REGISTRY": "https://npm.example:8443/"}
-    )
+    found = registries.hosts(SETTINGS)
     assert {"pip.example", "npm.example"} <= found
-    assert "pypi.org" not in found
+    assert found.isdisjoint(registries.hosts({}) - recipe.hosts()), "named ones take the place of the defaults"
+
+
+def test_without_settings_pip_and_npm_are_asked_for_their_defaults() -> None:
+    defaults = registries.hosts({}) - recipe.hosts()
+    words = [sys.executable, "-m", "pip", "download", "--help"]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert any(host in shown for host in defaults), "pip's help names its index"
+    if shutil.which("npm") is None:
+        pytest.skip("needs: npm")
+    npm = subprocess.run(["npm", "config", "get", "registry"], capture_output=True, text=True, check=True, cwd="/")
+    assert urlsplit(npm.stdout.strip()).hostname in defaults
+
+
+def test_guests_are_told_the_machines_registries_but_never_a_password() -> None:
+    found = registries.named(SETTINGS)
+    assert (found.index, found.registry) == ("", "https://npm.example:8443/")
+    assert registries.named({"PIP_INDEX_URL": "http://mirror.example/simple"}).index == "http://mirror.example/simple"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from pvesim.backends.lxc import needs
+from pvesim.backends.lxc import needs, registries
 from pvesim.backends.lxc.backend import PROXY_PORT, LxcBackend
 from pvesim.backends.lxc.nodessh import NodeSsh
 from pvesim.backends.lxc.proxy import Proxy
@@ -23,7 +23,7 @@ class Guests:
         self._home = home.resolve()
         self._cluster = cluster
         self._backend = LxcBackend(cluster, self._home, keep=keep)
-        self._proxy = Proxy(cache.folder() / "packages")
+        self._proxy = Proxy(cache.folder() / "packages", registries.hosts)
         self._ssh = NodeSsh(cluster, self._backend, self._home, ssh_key)
         self._lock: TextIO | None = None
         cluster.backend = self._backend

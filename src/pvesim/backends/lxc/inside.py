@@ -11,7 +11,9 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from pvesim.backends.lxc import registries
 from pvesim.errors import TaskFailed
 
 BEGIN, END = "# --- BEGIN PVE ---", "# --- END PVE ---"
@@ -54,15 +56,20 @@ def write(root: Path, identity: Identity) -> None:
     resolver = [f"search {identity.search}"] if identity.search else []
     resolver += [f"nameserver {address}" for address in identity.nameservers]
     section(root, "etc/resolv.conf", "\n".join(resolver))
-    _packages(root, identity.proxy)
+    _packages(root, identity.proxy, registries.named())
 
 
-def _packages(root: Path, proxy: str) -> None:
-    """The only way to packages is the node's proxy, for apt, pip and npm alike."""
+def _packages(root: Path, proxy: str, sources: registries.Named) -> None:
+    """The only way to packages is the node's proxy, for apt, pip and npm alike; `sources` are the machine's own."""
     bundle = "/etc/ssl/certs/ca-certificates.crt"
     put(root, "etc/apt/apt.conf.d/00proxy", f'Acquire::http::Proxy "{proxy}";\n' if proxy else "")
-    put(root, "etc/pip.conf", f"[global]\nproxy = {proxy}\ncert = {bundle}\n" if proxy else "")
+    pip = f"[global]\nproxy = {proxy}\ncert = {bundle}\n" if proxy else ""
+    if proxy and sources.index:
+        pip += f"index-url = {sources.index}\n"
+        pip += f"trusted-host = {urlsplit(sources.index).netloc}\n" if sources.index.startswith("http:") else ""
+    put(root, "etc/pip.conf", pip)
     npm = f"proxy={proxy}\nhttps-proxy={proxy}\ncafile={bundle}\n" if proxy else ""
+    npm += f"registry={sources.registry}\n" if proxy and sources.registry else ""
     put(root, "etc/npmrc", npm)  # Debian's npm; the one of Node.js itself looks below its prefix
     put(root, "usr/etc/npmrc", npm)
 

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,41 +22,11 @@ from urllib.parse import urlsplit
 import h11
 import httpx2
 
-from pvesim.template import recipe
-
-_PIP_DEFAULT = ("pypi.org", "files.pythonhosted.org")
-_NPM_DEFAULT = ("registry.npmjs.org",)
-_PIP_FILES = (Path("/etc/pip.conf"), Path("~/.config/pip/pip.conf"), Path("~/.pip/pip.conf"))
-_NPM_FILES = (Path("/etc/npmrc"), Path("/usr/etc/npmrc"), Path("~/.npmrc"))
 _IMMUTABLE = re.compile(r"\.(deb|udeb|whl|tgz)$|/by-hash/")
 _KEPT = ("content-type", "last-modified", "etag")
 _SECONDS = 60
 _IDLE_SECONDS = 120
 _CHUNK = 2**16
-
-
-def allowed_hosts(environment: Mapping[str, str] = os.environ) -> frozenset[str]:
-    """The hosts of package registries that this machine itself uses."""
-    found = set(recipe.hosts())
-    pip = [environment.get(name, "") for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")]
-    npm = [environment.get(name, "") for name in ("NPM_CONFIG_REGISTRY", "npm_config_registry")]
-    for path in _PIP_FILES:
-        pip += re.findall(r"^(?:extra-)?index-url\s*=\s*(.+)$", _text(path), re.MULTILINE)
-    for path in _NPM_FILES:
-        npm += re.findall(r"^(?:@[^:]+:)?registry\s*=\s*(.+)$", _text(path), re.MULTILINE)
-    named_pip, named_npm = _hosts(pip), _hosts(npm)
-    return frozenset(found | (named_pip or set(_PIP_DEFAULT)) | (named_npm or set(_NPM_DEFAULT)))
-
-
-def _hosts(texts: list[str]) -> set[str]:
-    return {host for text in texts for url in text.split() if (host := urlsplit(url).hostname)}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.expanduser().read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 @dataclass(frozen=True)
@@ -70,11 +40,12 @@ class Answer:
 
 
 class Proxy:
-    """`folder` keeps what was fetched; several simulators may share it."""
+    """`folder` keeps what was fetched; several simulators may share it. `hosts` is asked once, on the first request."""
 
-    def __init__(self, folder: Path, hosts: frozenset[str] | None = None) -> None:
+    def __init__(self, folder: Path, hosts: Callable[[], frozenset[str]]) -> None:
         self._folder = folder
-        self._hosts = allowed_hosts() if hosts is None else hosts
+        self._hosts = hosts
+        self._allowed: frozenset[str] | None = None
         self._client: httpx2.AsyncClient | None = None
         self._server: asyncio.Server | None = None
         self._locks: dict[str, asyncio.Lock] = {}
@@ -130,12 +101,17 @@ class Proxy:
             elif event is h11.PAUSED:
                 return
 
+    async def _allows(self, host: str) -> bool:
+        if self._allowed is None:
+            self._allowed = await asyncio.to_thread(self._hosts)
+        return host in self._allowed
+
     async def _answer(self, request: h11.Request) -> Answer:
         url = request.target.decode()
         parts = urlsplit(url)
         if request.method not in (b"GET", b"HEAD") or parts.scheme not in ("http", "https") or not parts.hostname:
             return Answer(405, body=b"This proxy fetches packages: GET of a whole URL.\n")
-        if parts.hostname not in self._hosts:
+        if not await self._allows(parts.hostname):
             return Answer(403, body=_refusal(parts.hostname))
         wanted = {name.decode(): value.decode() for name, value in request.headers}
         lock = self._locks.setdefault(url, asyncio.Lock())
@@ -186,7 +162,7 @@ class Proxy:
         self, target: str, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         host, _, port = target.rpartition(":")
-        if host not in self._hosts or port != "443":
+        if port != "443" or not await self._allows(host):
             await _send(connection, writer, Answer(403, body=_refusal(host)), body=True)
             return
         try:
