@@ -1,0 +1,251 @@
+"""What the control plane needs from outside: memory, a queue, git, the network's other services, people."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from innkeeper.model.jobs import Job, JobLog, JobState, Level, Request
+from innkeeper.model.objects import Ref
+from innkeeper.model.plan import Json
+from innkeeper.model.records import Drift, Entry, GuestRecord, Revision, SourceRecord
+
+Sort = Literal["name", "sync", "health", "node", "source", "address", "vmid", "revision", "created_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class GuestQuery:
+    """A page of the guests' list. `text` is looked for in name, hostname, address, node and vmid."""
+
+    text: str = ""
+    sources: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    sync: tuple[str, ...] = ()
+    health: tuple[str, ...] = ()
+    sort: Sort = "name"
+    descending: bool = False
+    offset: int = 0
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    guests: tuple[GuestRecord, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many guests there are by sync, health, and condition type (`PendingReboot`, `Drifted`); jobs by state."""
+
+    guests: int = 0
+    sync: Mapping[str, int] = field(default_factory=dict)
+    health: Mapping[str, int] = field(default_factory=dict)
+    conditions: Mapping[str, int] = field(default_factory=dict)
+    jobs: Mapping[str, int] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """The control plane's memory: `innkeeper.store`, on SQLite or PostgreSQL. Losing it loses history, never guests."""
+
+    async def add_job(self, request: Request, *, retry_of: int | None = None) -> Job: ...
+    async def job(self, job: int) -> Job | None: ...
+    async def jobs(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        source: str = "",
+        ref: Ref | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> tuple[Job, ...]:
+        """Newest first; `before` is the id to go on below."""
+
+    async def update_job(self, job: int, expected: Sequence[JobState], **changes: object) -> Job | None:
+        """Change fields of Job, only while its state is one of `expected` (compare and set); None: it is not."""
+
+    async def log(self, job: int, level: Level, message: str, *, guest: str = "", phase: str = "") -> JobLog: ...
+    async def logs(self, job: int, after: int = 0, limit: int = 1000) -> tuple[JobLog, ...]: ...
+    async def forget_jobs(self, before: datetime, keep: int) -> int:
+        """Retention: ended jobs older than `before`, but never the newest `keep`; how many went."""
+
+    async def put_guests(self, source: str, records: Sequence[GuestRecord], *, whole: bool) -> None:
+        """`whole`: guests of the source that are not among these go."""
+
+    async def guests(self, query: GuestQuery) -> Page: ...
+    async def guest(self, source: str, ref: Ref) -> GuestRecord | None: ...
+    async def owner(self, cluster: str, vmid: int) -> tuple[str, Ref] | None: ...
+    async def counts(self) -> Counts: ...
+
+    async def put_drift(self, found: Sequence[Drift], source: str) -> tuple[Drift, ...]:
+        """What drifts now; ends what is not among it. Returns what is new (ids filled in)."""
+
+    async def drifts(self, *, source: str = "", ref: Ref | None = None, ended: bool = False) -> tuple[Drift, ...]: ...
+    async def ignore_drift(self, drift: int, until: datetime | None) -> Drift | None: ...
+
+    async def source(self, name: str) -> SourceRecord: ...
+    async def put_source(self, name: str, **changes: object) -> SourceRecord: ...
+    async def add_revision(self, revision: Revision) -> None: ...
+    async def revisions(self, source: str, limit: int = 50) -> tuple[Revision, ...]: ...
+
+    async def new_delivery(self, source: str, delivery: str, at: datetime) -> bool:
+        """Whether a webhook's delivery id is seen for the first time."""
+
+    async def audit(self, entry: Entry) -> None: ...
+    async def audits(self, *, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]: ...
+
+    async def value(self, key: str) -> Json: ...
+    async def put_value(self, key: str, value: Json) -> None:
+        """Small facts of the control plane that have no table of their own (a comment's id, a schedule's last run)."""
+
+    async def writable(self) -> None:
+        """Raise Waiting where nothing can be written now (disk full, database gone)."""
+
+    async def close(self) -> None: ...
+
+
+Work = Callable[[int], Awaitable[None]]
+"""Does the job with this id; never raises but CancelledError."""
+
+
+class Queue(Protocol):
+    """Jobs in turn: in this process, or among replicas through PostgreSQL (procrastinate)."""
+
+    async def submit(self, job: Job) -> None:
+        """Each source's jobs run one after the other, in their order; other sources' beside them."""
+
+    async def run(self, work: Work) -> None:
+        """Work until cancelled; then no job is begun any more, and those that run are cancelled and awaited."""
+
+    def cluster(self, names: Sequence[str]) -> AbstractAsyncContextManager[None]:
+        """Held while guests of these clusters are changed: one writer per cluster, in every replica."""
+
+    def leader(self) -> AbstractAsyncContextManager[None]:
+        """Held by the one replica that watches clusters and keeps schedules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    revision: str
+    author: str
+    email: str
+    subject: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """`text` None removes the file. `path` is relative to the repository, below the path that is approved."""
+
+    path: str
+    text: str | None
+
+
+class Repository(Protocol):
+    """One source's git repository. Raises engine.errors: Waiting where git does not answer, Stalled where it refuses."""
+
+    async def fetch(self) -> Commit:
+        """The newest commit of the branch."""
+
+    async def checkout(self, revision: str) -> Path:
+        """The directory of the source's path at this commit: plain files only, no links, no submodules, bounded."""
+
+    async def resolve(self, ref: str) -> str:
+        """The commit of a branch, tag, or pull request's ref."""
+
+    async def log(self, limit: int = 50, path: str = "") -> tuple[Commit, ...]: ...
+    async def blame(self, revision: str, path: str, line: int) -> Commit | None: ...
+
+    async def commit(
+        self,
+        changes: Sequence[FileChange],
+        message: str,
+        author: str,
+        *,
+        below: str,
+        expected: str = "",
+        branch: str = "",
+    ) -> str:
+        """Commit and push, and the new revision. Conflict: the branch moved past `expected` in a way that cannot be merged.
+
+        `branch` is a new branch to push to (for a pull request) instead of the source's own.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What others must know of one healthy guest. `backend` is the address that it really has."""
+
+    source: str
+    ref: Ref
+    cluster: str
+    vmid: int
+    name: str
+    address: str
+    port: int | None = None
+    domain: str | None = None
+    public: bool = False
+    headers: bool = True
+    auth: bool = False
+    health_path: str | None = None
+    monitoring: bool = False
+    hostname: str = ""
+
+    @property
+    def backend(self) -> str:
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}" if self.port is not None else host
+
+
+class Publisher(Protocol):
+    """One place that tells the network about services: a repository of definitions, Caddy, Prometheus, DNS."""
+
+    name: str
+
+    async def publish(self, services: Sequence[Service]) -> tuple[str, ...]:
+        """Make it tell exactly these (all that this publisher is for); what changed, a line each; none: nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should hear of. `key` is the same for the trouble and its recovery."""
+
+    kind: Literal["failure", "drift", "recovery", "approval"]
+    key: str
+    title: str
+    text: str
+    at: datetime
+    url: str = ""
+
+
+class Notifier(Protocol):
+    async def notify(self, notice: Notice) -> None:
+        """Deliver, or raise Waiting; never holds up a sync."""
+
+
+class Forge(Protocol):
+    """The forge of one source."""
+
+    async def status(
+        self, revision: str, state: Literal["pending", "success", "failure"], text: str, url: str
+    ) -> None: ...
+
+    async def comment(self, pull: int, text: str, marker: str) -> None:
+        """One sticky comment: the one that holds `marker` is updated in place, else made."""
+
+    async def open_pull(self, branch: str, title: str, text: str) -> tuple[int, str]:
+        """Number and URL of a new pull request from `branch` to the source's."""
+
+
+Events = Callable[[str, Mapping[str, Json]], None]
+"""Tells every open page: a topic (`job`, `guest`, `source`, `drift`) and what changed."""
+
+
+class Bus(Protocol):
+    """Between the loops that work and the pages that show."""
+
+    def tell(self, topic: str, body: Mapping[str, Json]) -> None: ...
+    def listen(self, *topics: str) -> AsyncIterator[tuple[str, Mapping[str, Json]]]: ...
