@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from innkeeper.engine.inside import Inside, RoleCall, Tracked
 from innkeeper.model.applications import ENVIRONMENT, PROJECT
+from innkeeper.model.guests import ContainerSpec
 from innkeeper.model.inside import Configure
 from innkeeper.model.objects import Declared, Guest, Ref
 from innkeeper.planner.addresses import static_addresses
@@ -13,6 +14,9 @@ from innkeeper.planner.pair import host_name
 
 _DEPLOYING = ("app_setup", "python_app", "release")
 """Roles that deploy a branch of a repository; their variables begin with their names."""
+
+_WELCOMING = ("base", "base_os")
+"""Roles that let the operator in; who names no keys for them means those that the guest itself is declared with."""
 
 
 def insides(declared: Declared) -> tuple[Inside, ...]:
@@ -28,7 +32,8 @@ def insides(declared: Declared) -> tuple[Inside, ...]:
 def _inside(guest: Guest, cluster: str) -> Inside:
     configure = guest.spec.configure or Configure()
     calls = tuple(
-        RoleCall(role.role, directory, role.vars) for role, directory in zip(configure.roles, guest.roles, strict=True)
+        RoleCall(role.role, directory, {**_operators(role.role, guest), **role.vars})
+        for role, directory in zip(configure.roles, guest.roles, strict=True)
     )
     address = next((place[1] for place, _ in static_addresses(guest)), None)
     return Inside(
@@ -46,6 +51,12 @@ def _inside(guest: Guest, cluster: str) -> Inside:
     )
 
 
+def _operators(role: str, guest: Guest) -> Mapping[str, object]:
+    spec = guest.spec
+    keys = spec.ssh_keys if isinstance(spec, ContainerSpec) else spec.cloud_init and spec.cloud_init.ssh_keys
+    return {f"{role}_authorized_keys": [str(key) for key in keys]} if keys and role in _WELCOMING else {}
+
+
 def _groups(guest: Guest, cluster: str) -> Iterator[str]:
     labels = dict(guest.labels)
     yield f"cluster_{cluster}"
@@ -57,21 +68,21 @@ def _groups(guest: Guest, cluster: str) -> Iterator[str]:
             yield f"app_{project}_{environment}"
 
 
-def _tracked(calls: Iterable[RoleCall]) -> Iterator[tuple[str, Tracked]]:
-    """The branches that roles deploy, each with its role; not those that are held at a revision."""
-    for call in calls:
+def _tracked(calls: Iterable[RoleCall]) -> Iterator[tuple[int, Tracked]]:
+    """The branches that roles deploy, each with its call's number; not those that are held at a revision."""
+    for number, call in enumerate(calls):
         url = call.variables.get(f"{call.name}_repository")
         if call.name in _DEPLOYING and isinstance(url, str) and url and not call.variables.get(f"{call.name}_revision"):
             branch = call.variables.get(f"{call.name}_branch") or "main"
-            yield call.name, Tracked(url, str(branch), call.variables.get(f"{call.name}_key"))
+            yield number, Tracked(url, str(branch), call.variables.get(f"{call.name}_key"))
 
 
 def pinned(item: Inside, commits: Sequence[str]) -> Inside:
     """The same with each branch held at the commit that was planned (in the order of `tracked`)."""
-    at = {role: commit for (role, _), commit in zip(_tracked(item.roles), commits, strict=False)}
+    at = {number: commit for (number, _), commit in zip(_tracked(item.roles), commits, strict=False)}
     calls = (
-        replace(call, variables={**call.variables, f"{call.name}_revision": at[call.name]}) if call.name in at else call
-        for call in item.roles
+        replace(call, variables={**call.variables, f"{call.name}_revision": at[number]}) if number in at else call
+        for number, call in enumerate(item.roles)
     )
     return replace(item, roles=tuple(calls))
 

@@ -14,7 +14,7 @@ from innkeeper.engine.interior import Interior, Place
 from innkeeper.engine.ports import Event, Hypervisor, Listener, Scope
 from innkeeper.engine.result import StepResult
 from innkeeper.model.objects import Cluster, Guest, Ref
-from innkeeper.model.observed import ClusterView, ObservedGuest
+from innkeeper.model.observed import UNFINISHED, ClusterView, ObservedGuest
 from innkeeper.model.plan import IMPACTS, Operation, Step
 from innkeeper.planner import calls
 from innkeeper.planner.build import decide_again
@@ -104,7 +104,10 @@ class Work:
             current = following
 
     async def _configure(self) -> None:
-        """Run the guest's roles, and note on it what was run once all went well: a failure is tried again next time."""
+        """Run the guest's roles, and note on it what was run once all went well: a failure is tried again next time.
+
+        A guest that was configured before is marked while it is being changed: half of a configuration is none.
+        """
         site, ref = self.site, self.step.ref
         assert site.interior is not None
         if self.stop():
@@ -114,21 +117,30 @@ class Work:
             raise Stalled(f"{ref} does not run, so that it cannot be configured", "start it: running: true")
         self._tell("configuring")
         self.wrote.append("configuring")
-        new = self.step.action in ("create", "replace") or not (seen.marker and seen.marker.configured)
+        before = seen.marker.configured if seen.marker else ""
+        new = self.step.action in ("create", "replace") or not before
+        if before:
+            await self._note(UNFINISHED)
         place = Place(site.cluster, site.hypervisor)
         await site.interior.configure(place, seen, ref, lambda line: self._tell("configuring", line), new=new)
+        await self._note(self.step.configure)
+
+    async def _note(self, configured: str) -> None:
+        """Write into the guest's marker what is applied inside it."""
         for _ in range(ROUNDS):
             seen = await self._ours_now()
             assert seen.marker is not None
-            if seen.marker.configured == self.step.configure:
+            if seen.marker.configured == configured:
                 return
             try:
-                operation = calls.remember(seen, replace(seen.marker, configured=self.step.configure))
+                operation = calls.remember(seen, replace(seen.marker, configured=configured))
                 await self._call(self.step, operation, seen.digest)
                 return
             except (Conflict, Uncertain, Waiting) as error:
                 await self._rest(error)
-        raise Conflict(f"{ref} was configured, and that could not be noted on it", "The next run configures it again.")
+        raise Conflict(
+            f"what is configured in {self.step.ref} could not be noted on it", "The next run configures it again."
+        )
 
     async def _ours_now(self) -> ObservedGuest:
         seen = await self._see(replace(self.step, former=None))

@@ -8,6 +8,9 @@ from typing import Literal
 from innkeeper.model.objects import GuestKind
 
 Power = Literal["running", "stopped", "paused", "unknown"]
+UNFINISHED = "unfinished"
+"""What stands in place of a configuration while one is being applied, and after it has failed."""
+
 EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
@@ -17,6 +20,7 @@ class Marker:
 
     `settings` names every Proxmox setting that we set (`cores`, `net0.bridge`): one that is declared no more goes back
     to its default. `made` holds what can only be known from the create call (`template`, a hash of `sshKeys`).
+    `configured` is the fingerprint of the configuration that was last applied inside the guest, or UNFINISHED.
     """
 
     source: str

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from innkeeper.model.objects import Ref
+from innkeeper.model.observed import UNFINISHED
 from innkeeper.model.plan import Change, Step
 from innkeeper.planner.decide import Decision, gravest
 from innkeeper.planner.policy import Insights, Policy
@@ -64,6 +65,8 @@ def _kept(decision: Decision, step: Step, ref: Ref, wanted: str, policy: Policy)
     why = "its configuration is asked for" if last == wanted else "its configuration has changed"
     if not last:
         why = "it was not configured yet"
+    elif last == UNFINISHED:
+        why = "its last configuration was not finished"
     return replace(
         step,
         action="update",

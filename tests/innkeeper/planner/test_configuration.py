@@ -7,7 +7,7 @@ import pytest
 
 from innkeeper.model.inside import Configure
 from innkeeper.model.objects import Guest, Ref
-from innkeeper.model.observed import ClusterView, ObservedGuest
+from innkeeper.model.observed import UNFINISHED, ClusterView, ObservedGuest
 from innkeeper.model.plan import Plan, Step
 from innkeeper.planner.addresses import claims, conflicts
 from innkeeper.planner.build import plan
@@ -48,6 +48,7 @@ def only(made: Plan) -> Step:
         ("aa", "aa", "changed", "noop", "", "configuration up to date"),
         ("aa", "bb", "changed", "update", "bb", "has changed"),
         ("", "bb", "changed", "update", "bb", "not configured yet"),
+        (UNFINISHED, "aa", "changed", "update", "aa", "not finished"),
         ("aa", "aa", "always", "update", "aa", "asked for"),
         ("aa", "bb", "never", "noop", "", "up to date"),
         ("aa", None, "changed", "noop", "", "cannot be prepared"),
