@@ -10,7 +10,16 @@ from typing import Literal, Protocol
 from innkeeper.model.jobs import Job, JobLog, JobState, Level, Request
 from innkeeper.model.objects import Ref
 from innkeeper.model.plan import Json
-from innkeeper.model.records import Drift, Entry, GuestRecord, Revision, SourceRecord
+from innkeeper.model.records import (
+    AccessToken,
+    Drift,
+    Entry,
+    GuestRecord,
+    Revision,
+    Role,
+    SourceRecord,
+    User,
+)
 
 Sort = Literal["name", "sync", "health", "node", "source", "address", "vmid", "revision", "created_at"]
 
@@ -107,6 +116,53 @@ class Store(Protocol):
     async def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A signed-in browser. Its cookie holds a random secret of which only the hash is kept; `csrf` goes into forms."""
+
+    user: User
+    csrf: str
+    expires_at: datetime
+
+
+class Accounts(Protocol):
+    """Users, their sessions and tokens: `innkeeper.store`. Secrets are kept as hashes only (argon2 for passwords)."""
+
+    async def users(self) -> tuple[User, ...]: ...
+    async def user(self, name: str) -> User | None: ...
+    async def add_user(self, name: str, role: Role, *, password: str | None = None, subject: str = "") -> User:
+        """Conflict: the name or the subject is taken."""
+
+    async def update_user(
+        self, user: int, *, role: Role | None = None, disabled: bool | None = None, password: str | None = None
+    ) -> User:
+        """A new password, a lesser role and disabling end the user's sessions. Conflict: no admin would be left."""
+
+    async def remove_user(self, user: int) -> None: ...
+    async def by_password(self, name: str, password: str) -> User | None:
+        """Takes the same time whether the user exists or not."""
+
+    async def by_subject(self, subject: str) -> User | None: ...
+    async def open_session(self, user: int, lifetime: float) -> str:
+        """A new secret for the cookie; `lifetime` in seconds."""
+
+    async def session(self, secret: str) -> Session | None: ...
+    async def close_session(self, secret: str) -> None: ...
+    async def add_token(
+        self, user: int, name: str, role: Role, lifetime: float | None = None
+    ) -> tuple[AccessToken, str]:
+        """The token with its secret (`ink_…`), which is shown this once. Its role is never above its user's."""
+
+    async def tokens(self, user: int | None = None) -> tuple[AccessToken, ...]: ...
+    async def revoke_token(self, token: int) -> None: ...
+    async def by_token(self, secret: str) -> tuple[User, Role] | None: ...
+    async def setup_secret(self) -> str | None:
+        """The secret of the one-time link while there is no user yet; a new one at each start."""
+
+    async def claim_setup(self, secret: str, name: str, password: str) -> User | None:
+        """Make the first admin, once; None: the secret is not right or no longer good."""
+
+
 Work = Callable[[int], Awaitable[None]]
 """Does the job with this id; never raises but CancelledError."""
 
@@ -145,7 +201,7 @@ class FileChange:
 
 
 class Repository(Protocol):
-    """One source's git repository. Raises engine.errors: Waiting where git does not answer, Stalled where it refuses."""
+    """One source's git repository. Raises Waiting where git does not answer, Stalled where it refuses."""
 
     async def fetch(self) -> Commit:
         """The newest commit of the branch."""
@@ -169,7 +225,7 @@ class Repository(Protocol):
         expected: str = "",
         branch: str = "",
     ) -> str:
-        """Commit and push, and the new revision. Conflict: the branch moved past `expected` in a way that cannot be merged.
+        """Commit, push, return the new revision. Conflict: the branch moved past `expected` and cannot be merged.
 
         `branch` is a new branch to push to (for a pull request) instead of the source's own.
         """
@@ -206,7 +262,7 @@ class Publisher(Protocol):
     name: str
 
     async def publish(self, services: Sequence[Service]) -> tuple[str, ...]:
-        """Make it tell exactly these (all that this publisher is for); what changed, a line each; none: nothing was written."""
+        """Tell exactly these, all that there are; returns what changed, a line each (none: nothing was written)."""
 
 
 @dataclass(frozen=True, slots=True)
