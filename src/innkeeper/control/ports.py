@@ -1,14 +1,17 @@
 """What the control plane needs from outside: memory, a queue, git, the network's other services, people."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from innkeeper.engine.inside import Insider
+from innkeeper.engine.ports import Hypervisor
 from innkeeper.model.jobs import Job, JobLog, JobState, Level, Request
-from innkeeper.model.objects import Ref
+from innkeeper.model.objects import Cluster, Declared, Ref
+from innkeeper.model.observed import ObservedGuest
 from innkeeper.model.plan import Json
 from innkeeper.model.records import (
     AccessToken,
@@ -20,6 +23,7 @@ from innkeeper.model.records import (
     SourceRecord,
     User,
 )
+from innkeeper.planner.policy import Unreachable
 
 Sort = Literal["name", "sync", "health", "node", "source", "address", "vmid", "revision", "created_at"]
 
@@ -305,3 +309,91 @@ class Bus(Protocol):
 
     def tell(self, topic: str, body: Mapping[str, Json]) -> None: ...
     def listen(self, *topics: str) -> AsyncIterator[tuple[str, Mapping[str, Json]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A guest's snapshot; `memory`: a virtual machine's running state is in it."""
+
+    name: str
+    at: datetime | None
+    description: str = ""
+    parent: str = ""
+    memory: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One entry of Proxmox's task log. `status` is `OK`, its error, or empty while it runs."""
+
+    upid: str
+    node: str
+    type: str
+    user: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    status: str = ""
+    vmid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUse:
+    """One node: what it has and what is used of it. Memory and disk in bytes, `cpu` a share of `cpus` (0 to 1).
+
+    `reads` and `writes` are Innkeeper's own calls to it since it was connected.
+    """
+
+    cluster: str
+    name: str
+    online: bool
+    cpus: int = 0
+    cpu: float = 0.0
+    memory: int = 0
+    memory_used: int = 0
+    disk: int = 0
+    disk_used: int = 0
+    uptime: int = 0
+    guests: int = 0
+    running: int = 0
+    promised_memory: int = 0
+    """The memory of all its guests together, running or not."""
+    reads: int = 0
+    writes: int = 0
+
+
+class Link(Hypervisor, Protocol):
+    """A cluster as the control plane sees it: what the engine needs, and what people want to look at."""
+
+    async def snapshots(self, guest: ObservedGuest) -> tuple[Snapshot, ...]: ...
+    async def tasks(self, vmid: int, limit: int = 50) -> tuple[Task, ...]:
+        """The newest tasks of a guest, wherever they ran; newest first."""
+
+    async def usage(self) -> tuple[NodeUse, ...]: ...
+
+
+class Finding(Protocol):
+    """One line of the doctor's report."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def advice(self) -> str: ...
+    def to_json(self) -> dict[str, object]: ...
+
+
+class Links(Protocol):
+    """The ways to clusters, kept open between jobs. Used by one event loop only."""
+
+    def connected(self, clusters: Iterable[Cluster]) -> AbstractAsyncContextManager[Mapping[str, Link | Unreachable]]:
+        """By name; one whose secret or certificate is missing is Unreachable, with the reason."""
+
+    async def examine(self, declared: Declared, cluster: Cluster) -> tuple[Finding, ...]: ...
+    async def close(self) -> None: ...
+
+
+Insides = Callable[[Declared], AbstractAsyncContextManager[Insider | None]]
+"""What works inside the guests that are declared; None where nothing is to be done there."""

@@ -1,0 +1,50 @@
+"""What one control plane stands on: what it was told to keep, and the ways to everything outside."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from innkeeper.control.errors import NotFound
+from innkeeper.control.ports import Bus, Forge, Insides, Links, Notifier, Publisher, Queue, Repository, Store
+from innkeeper.model.objects import Cluster
+from innkeeper.model.server import ServerSpec
+from innkeeper.model.sources import Source
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class House:
+    """Each event loop has its own; they meet in the store and on the bus. It has no repr: it holds ways to secrets."""
+
+    sources: Mapping[str, Source]
+    clusters: Mapping[str, Cluster]
+    server: ServerSpec
+    store: Store
+    queue: Queue
+    bus: Bus
+    links: Links
+    insides: Insides
+    repositories: Mapping[str, Repository]
+    now: Callable[[], datetime]
+    url: str = ""
+    """How people reach the portal."""
+    publishers: tuple[Publisher, ...] = ()
+    notifiers: tuple[Notifier, ...] = ()
+    forges: Mapping[str, Forge] = field(default_factory=dict)
+
+    def source(self, name: str) -> Source:
+        if name in self.sources:
+            return self.sources[name]
+        raise NotFound(f"there is no source {name}", f"sources: {', '.join(sorted(self.sources)) or 'none'}")
+
+    def repository(self, name: str) -> Repository:
+        self.source(name)
+        return self.repositories[name]
+
+    def cluster(self, name: str) -> Cluster:
+        if name in self.clusters:
+            return self.clusters[name]
+        raise NotFound(f"there is no cluster {name}", f"clusters: {', '.join(sorted(self.clusters)) or 'none'}")
+
+    def link(self, job: int) -> str:
+        """A job's page."""
+        return f"{self.url}/jobs/{job}"
