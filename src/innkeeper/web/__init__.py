@@ -1,0 +1,1 @@
+"""The portal, the JSON API, webhooks, metrics: everything that is asked over HTTP."""

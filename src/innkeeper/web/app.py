@@ -1,0 +1,25 @@
+"""The web application, put together from its parts. Refuses to start where a route does not say who may use it."""
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from innkeeper.web import deps, errors, pages, render
+from innkeeper.web.edge import Edge
+from innkeeper.web.parts import Parts
+
+
+def create_app(parts: Parts) -> FastAPI:
+    app = FastAPI(title="Innkeeper", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.parts = parts
+    app.state.templates = render.environment()
+    errors.install(app)
+    for router in pages.routers():
+        app.include_router(router, include_in_schema=False)
+    if (static := render.HERE / "static").is_dir():
+        app.mount("/static", StaticFiles(directory=static), "static")
+    deps.table(app)
+    app.add_middleware(Edge, secure=parts.secure)
+    if parts.server.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(parts.server.trusted_proxies))
+    return app

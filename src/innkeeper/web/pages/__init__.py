@@ -1,0 +1,7 @@
+"""The portal's pages."""
+
+from fastapi import APIRouter
+
+
+def routers() -> tuple[APIRouter, ...]:
+    return ()
