@@ -1,9 +1,11 @@
 """Which addresses something answers from, by ping and ARP, so that no guest takes an address that is in use."""
 
 import asyncio
+import errno
 import ipaddress
 import shutil
 import socket
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +14,10 @@ _SECONDS = 1
 _ARP = Path("/proc/net/arp")
 _COMPLETE = 0x2
 _DISCARD = 9
+_RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
+"""IP_RECVERR and IPV6_RECVERR of linux/in.h and linux/in6.h, which Python does not name."""
+_EXTENDED = 16
+"""Bytes of `struct sock_extended_err`."""
 
 
 async def answering(addresses: Sequence[str]) -> frozenset[str]:
@@ -53,23 +59,34 @@ async def _answers(address: str, room: asyncio.Semaphore) -> tuple[str, bool]:
 
 
 async def _provoke(address: str) -> bool:
-    """Where nothing may ping: one datagram makes the kernel ask by ARP. What answered stands in the table then."""
+    """Where nothing may ping: one datagram makes the kernel ask by ARP. What answered stands in the table then.
+
+    True for a host behind a router that says itself that nothing listens there.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.setblocking(False)
+        level, option = _RECVERR[family]
+        probe.setsockopt(level, option, 1)
         try:
             probe.connect((address, _DISCARD))
             probe.send(b"")
             await asyncio.sleep(_SECONDS)
+            refusals = probe.recvmsg(1, 512, socket.MSG_ERRQUEUE)[1]
         except OSError:
             return False
-        try:
-            probe.send(b"")
-        except ConnectionRefusedError:  # it said that nothing listens there: so it is there
-            return True
-        except OSError:
-            return False
-    return False
+    return any(_refused_by(data, family) == address for *kind, data in refusals if kind == [level, option])
+
+
+def _refused_by(data: bytes, family: int) -> str | None:
+    """Who said that nothing listens at the port: the address itself, so it is there, or a firewall on the way.
+
+    `data` is the kernel's `struct sock_extended_err`, the error first, with the sender's `sockaddr` after it (ip(7)).
+    """
+    if struct.unpack_from("=I", data)[0] != errno.ECONNREFUSED:
+        return None
+    start, length = (_EXTENDED + 4, 4) if family == socket.AF_INET else (_EXTENDED + 8, 16)
+    return socket.inet_ntop(family, data[start : start + length])
 
 
 def _neighbours() -> set[str]:
