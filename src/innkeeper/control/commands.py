@@ -15,7 +15,7 @@ from innkeeper.control.errors import NotFound
 from innkeeper.control.forms import Form, FormOptions, Preview
 from innkeeper.control.house import House
 from innkeeper.control.looking import Overview
-from innkeeper.control.ports import Finding, NodeUse, Snapshot, Task
+from innkeeper.control.ports import Finding, Hint, NodeUse, Snapshot, Task
 from innkeeper.control.requests import request
 from innkeeper.engine.errors import Conflict, Stalled
 from innkeeper.model.jobs import ENDED, Job, JobType, Request
@@ -103,6 +103,30 @@ class Commands:
         wish = found.request
         again = Request(wish.type, wish.source, wish.revision, wish.only, actor.via, actor.name, wish.payload)
         return await request(self.house, again, retry_of=job)
+
+    async def webhook(self, source: str, hint: Hint) -> tuple[Job | None, str]:
+        """What a genuine webhook leads to: a job, or none and the reason. Its payload chooses nothing but the moment."""
+        house, spec = self.house, self.house.source(source).spec
+        if hint.delivery and not await house.store.new_delivery(source, hint.delivery, house.now()):
+            return None, "this delivery was received before"
+        actor = Actor(f"webhook:{hint.delivery}" if hint.delivery else "webhook", "operator", via="webhook")
+        if hint.pull is not None:
+            return await self._proposed(actor, source, hint)
+        if hint.branch and hint.branch != spec.branch:
+            return None, f"branch {hint.branch} is not what source {source} follows ({spec.branch})"
+        if hint.deleted:
+            return None, f"branch {spec.branch} was deleted: nothing is changed"
+        if hint.after and hint.after == (await house.store.source(source)).synced:
+            return None, f"revision {hint.after} is synced already"
+        return await self._job(actor, "sync", source, {}), "accepted"
+
+    async def _proposed(self, actor: Actor, source: str, hint: Hint) -> tuple[Job | None, str]:
+        if source not in self.house.forges:
+            return None, f"source {source} names no forge: pull requests are not planned"
+        if hint.closed:
+            return None, "the pull request is closed"
+        payload: dict[str, Json] = {"ref": hint.head, "pull": hint.pull, "trusted": not hint.fork}
+        return await self._job(actor, "plan", source, payload), "accepted"
 
     async def rollback(self, actor: Actor, source: str, to: str, *, snapshot: bool = False) -> Job:
         """Back to an earlier revision: its plan waits for an approval, then the source is held there."""

@@ -74,7 +74,7 @@ class ClusterOptions:
 
 @dataclass(frozen=True, slots=True)
 class ProfileOptions:
-    """`allowed` by field (`cpu.cores`, `memory`, `rootDisk.size`); `cores`, `memory` (MiB), `disk` (GiB): its defaults."""
+    """`allowed` by field (`cpu.cores`, `rootDisk.size`); its defaults: `cores`, `memory` in MiB, `disk` in GiB."""
 
     name: str
     description: str

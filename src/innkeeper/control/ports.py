@@ -397,3 +397,28 @@ class Links(Protocol):
 
 Insides = Callable[[Declared], AbstractAsyncContextManager[Insider | None]]
 """What works inside the guests that are declared; None where nothing is to be done there."""
+
+
+class Hint(Protocol):
+    """What a webhook tells, once it is proved genuine. It is never more than a reason to look.
+
+    `after` is the branch's new commit; `pull` the number of a pull request, `head` its commit, `fork`: it comes from
+    another repository.
+    """
+
+    @property
+    def delivery(self) -> str: ...
+    @property
+    def branch(self) -> str: ...
+    @property
+    def after(self) -> str: ...
+    @property
+    def deleted(self) -> bool: ...
+    @property
+    def pull(self) -> int | None: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def fork(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
