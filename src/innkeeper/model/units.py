@@ -7,6 +7,7 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti)")
 _ALMOST = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTkmgt])i?[Bb]?")
 
 _LARGEST = 1 << 60
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 MiB = 1 << 20
 GiB = 1 << 30
 
@@ -35,3 +36,8 @@ def format_quantity(size: int) -> str:
         if size and size % _UNITS[unit] == 0:
             return f"{size // _UNITS[unit]}{unit}"
     return f"{size / 1024:.10g}Ki"
+
+
+def seconds(duration: str) -> int:
+    """Of a time as manifests write it: `90s`, `3m`, `12h`, `7d`."""
+    return int(duration[:-1]) * _SECONDS[duration[-1]]
