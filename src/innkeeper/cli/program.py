@@ -12,7 +12,20 @@ from typing import NoReturn
 import typer
 from typer.exceptions import TyperException
 
-from innkeeper.cli import apply, configure, demo, dev, doctor, importing, plan, schema, secrets, status, validate
+from innkeeper.cli import (
+    apply,
+    configure,
+    demo,
+    dev,
+    doctor,
+    importing,
+    operator,
+    plan,
+    schema,
+    secrets,
+    status,
+    validate,
+)
 from innkeeper.cli.options import HELP, WAIT_SECONDS
 
 _INTERRUPTED = 130
@@ -37,6 +50,7 @@ app.command("status")(status.status)
 app.command("import")(importing.import_)
 app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
+app.command("crds")(operator.crds)
 app.command("dev")(dev.dev)
 app.add_typer(secrets.app, name="secrets")
 app.command("demo")(demo.demo)
@@ -56,6 +70,8 @@ def main() -> NoReturn:
     """Exit status: 0; 1 after any error (wrong usage too); 2 only from `plan --detailed-exitcode`."""
     # A command lives shortly and makes many lasting values: collecting seldom halves the time of large plans.
     gc.set_threshold(200_000, 20, 50)
+    # Models have no plugins here; looking for some reads the metadata of every package that is installed.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Python's warnings speak to developers; a cancelled connection would end with one.
     if not sys.warnoptions:
         warnings.simplefilter("ignore")

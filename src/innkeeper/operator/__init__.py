@@ -1,0 +1,1 @@
+"""Kubernetes' door: custom resources to the same engine, and back to their status."""
