@@ -1,0 +1,329 @@
+"""The control plane's memory in SQL: the port `Store` on SQLite and PostgreSQL alike."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, delete, func, insert, select, update
+
+from innkeeper.control.ports import Counts, GuestQuery, Page
+from innkeeper.model.jobs import ENDED, Job, JobLog, JobState, Level, Request
+from innkeeper.model.objects import Ref
+from innkeeper.model.plan import Json
+from innkeeper.model.records import Drift, Entry, GuestRecord, Revision, SourceRecord
+from innkeeper.store import rows, tables
+from innkeeper.store.database import Database
+
+DELIVERIES_KEPT = timedelta(days=7)
+"""No forge delivers the same event again after that."""
+_JOB_CHANGES = frozenset(field.name for field in fields(Job)) - {"id", "request", "created_at", "retry_of"}
+_SOURCE_CHANGES = frozenset(field.name for field in fields(SourceRecord)) - {"name"}
+
+
+class SqlStore:
+    """See the port for what each method promises. `clock` tells the time in which jobs and lines are stamped."""
+
+    def __init__(self, database: Database, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def writable(self) -> None:
+        await self.put_value("writable", self._clock().isoformat())
+
+    # Jobs
+
+    async def add_job(self, request: Request, *, retry_of: int | None = None) -> Job:
+        row = {
+            **rows.request_row(request),
+            "state": "pending",
+            "created_at": self._clock(),
+            "revision": request.revision,
+            **dict.fromkeys(("summary", "digest", "approved_by", "profile", "error"), ""),
+            "result": {},
+            "retry_of": retry_of,
+            "lines": 0,
+        }
+        async with self._database.write() as connection:
+            added = (await connection.execute(insert(tables.jobs).values(row).returning(tables.jobs))).mappings().one()
+            if request.only:
+                named = [{"job": added["id"], "guest": guest} for guest in dict.fromkeys(request.only)]
+                await connection.execute(insert(tables.job_guests), named)
+        return rows.job_of(added)
+
+    async def job(self, job: int) -> Job | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(tables.jobs).where(tables.jobs.c.id == job))).mappings().first()
+        return rows.job_of(row) if row else None
+
+    async def jobs(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        source: str = "",
+        ref: Ref | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> tuple[Job, ...]:
+        job = tables.jobs.c
+        query = select(tables.jobs).order_by(job.id.desc()).limit(limit)
+        if states:
+            query = query.where(job.state.in_(states))
+        if source:
+            query = query.where(job.source == source)
+        if before is not None:
+            query = query.where(job.id < before)
+        if ref is not None:
+            named = tables.job_guests.c
+            query = query.where(job.id.in_(select(named.job).where(named.guest.in_((str(ref), ref.name)))))
+        async with self._database.read() as connection:
+            found = (await connection.execute(query)).mappings().all()
+        return tuple(map(rows.job_of, found))
+
+    async def update_job(self, job: int, expected: Sequence[JobState], **changes: object) -> Job | None:
+        _only_known(changes, _JOB_CHANGES)
+        at = tables.jobs.c
+        change = update(tables.jobs).where(at.id == job, at.state.in_(expected)).values(**changes)
+        async with self._database.write() as connection:
+            row = (await connection.execute(change.returning(tables.jobs))).mappings().first()
+        return rows.job_of(row) if row else None
+
+    async def log(self, job: int, level: Level, message: str, *, guest: str = "", phase: str = "") -> JobLog:
+        line = JobLog(job, 0, self._clock(), level, message, guest, phase)
+        counted = update(tables.jobs).where(tables.jobs.c.id == job).values(lines=tables.jobs.c.lines + 1)
+        async with self._database.write() as connection:
+            number = (await connection.execute(counted.returning(tables.jobs.c.lines))).scalar()
+            if number is None:  # the database was lost meanwhile: what the job does goes on without its history
+                return line
+            line = replace(line, number=number)
+            await connection.execute(insert(tables.job_logs).values(asdict(line)))
+            if guest:
+                named = self._database.insert(tables.job_guests).values(job=job, guest=guest)
+                await connection.execute(named.on_conflict_do_nothing())
+        return line
+
+    async def logs(self, job: int, after: int = 0, limit: int = 1000) -> tuple[JobLog, ...]:
+        line = tables.job_logs.c
+        query = select(tables.job_logs).where(line.job == job, line.number > after).order_by(line.number).limit(limit)
+        async with self._database.read() as connection:
+            return tuple(map(rows.log_of, (await connection.execute(query)).mappings()))
+
+    async def forget_jobs(self, before: datetime, keep: int) -> int:
+        job = tables.jobs.c
+        newest = select(job.id).order_by(job.id.desc()).limit(keep).scalar_subquery()
+        old = delete(tables.jobs).where(job.state.in_(ENDED), job.finished_at < before, job.id.not_in(newest))
+        async with self._database.write() as connection:
+            return (await connection.execute(old)).rowcount
+
+    # Guests
+
+    async def put_guests(self, source: str, records: Sequence[GuestRecord], *, whole: bool) -> None:
+        seen = {record.ref: record for record in records}
+        guest, condition = tables.guests.c, tables.guest_conditions.c
+        put = self._database.insert(tables.guests)
+        keys = ("source", "kind", "name")
+        put = put.on_conflict_do_update(
+            index_elements=keys, set_={column.name: column for column in put.excluded if column.name not in keys}
+        )
+        true = [
+            {"type": kind, "source": source, "kind": ref.kind, "name": ref.name}
+            for ref, record in seen.items()
+            for kind in {item.type for item in record.conditions if item.status == "True"}
+        ]
+        async with self._database.write(f"guests {source}") as connection:
+            if whole:
+                stood = await connection.execute(select(guest.kind, guest.name).where(guest.source == source))
+                gone = [ref for ref in (Ref(*row) for row in stood) if ref not in seen]
+                await connection.execute(delete(tables.guest_conditions).where(condition.source == source))
+            else:
+                gone = []
+            for table, refs in ((tables.guests, gone), (tables.guest_conditions, [] if whole else list(seen))):
+                for ref in refs:
+                    at = table.c
+                    await connection.execute(
+                        delete(table).where(at.source == source, at.kind == ref.kind, at.name == ref.name)
+                    )
+            if seen:
+                await connection.execute(put, [rows.guest_row(record) for record in seen.values()])
+            if true:
+                await connection.execute(insert(tables.guest_conditions), true)
+
+    async def guests(self, query: GuestQuery) -> Page:
+        async with self._database.read() as connection:
+            total = (await connection.execute(_matching(select(func.count()), query))).scalar_one()
+            found = await connection.execute(_ordered(_matching(select(tables.guests), query), query))
+            page = tuple(map(rows.guest_of, found.mappings()))
+        return Page(page, total)
+
+    async def guest(self, source: str, ref: Ref) -> GuestRecord | None:
+        guest = tables.guests.c
+        query = select(tables.guests).where(guest.source == source, guest.kind == ref.kind, guest.name == ref.name)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).mappings().first()
+        return rows.guest_of(row) if row else None
+
+    async def owner(self, cluster: str, vmid: int) -> tuple[str, Ref] | None:
+        guest = tables.guests.c
+        query = select(guest.source, guest.kind, guest.name).where(guest.cluster == cluster, guest.vmid == vmid)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query.order_by(guest.source).limit(1))).first()
+        return (row.source, Ref(row.kind, row.name)) if row else None
+
+    async def counts(self) -> Counts:
+        async with self._database.read() as connection:
+
+            async def by(column: Any) -> dict[str, int]:
+                return {
+                    key: count for key, count in await connection.execute(select(column, func.count()).group_by(column))
+                }
+
+            sync = await by(tables.guests.c.sync)
+            health = await by(tables.guests.c.health)
+            conditions = await by(tables.guest_conditions.c.type)
+            jobs = await by(tables.jobs.c.state)
+        return Counts(sum(sync.values()), sync, health, conditions, jobs)
+
+    # Drift
+
+    async def put_drift(self, found: Sequence[Drift], source: str) -> tuple[Drift, ...]:
+        drift = tables.drifts.c
+        now = {(item.ref, item.field): item for item in found}
+        lasting = select(tables.drifts).where(drift.source == source, drift.ended_at.is_(None))
+        new: list[Drift] = []
+        async with self._database.write(f"drift {source}") as connection:
+            for row in (await connection.execute(lasting)).mappings().all():
+                known = rows.drift_of(row)
+                item = now.get((known.ref, known.field))
+                change: dict[str, object] = {}
+                if item is None:
+                    change = {"ended_at": self._clock()}
+                elif (item.before, item.after) != (known.before, known.after):  # another hand, another time
+                    change = {"ended_at": self._clock()}
+                    now[known.ref, known.field] = replace(item, ignored_until=known.ignored_until)
+                else:
+                    del now[known.ref, known.field]
+                    change = {key: getattr(item, key) for key in ("who", "task") if getattr(item, key)}
+                if any(row[key] != value for key, value in change.items()):
+                    await connection.execute(update(tables.drifts).where(drift.id == known.id).values(change))
+            for item in now.values():
+                added = insert(tables.drifts).values(rows.drift_row(replace(item, source=source)))
+                row = (await connection.execute(added.returning(tables.drifts))).mappings().one()
+                new.append(rows.drift_of(row))
+        return tuple(new)
+
+    async def drifts(self, *, source: str = "", ref: Ref | None = None, ended: bool = False) -> tuple[Drift, ...]:
+        drift = tables.drifts.c
+        query = select(tables.drifts).order_by(drift.id.desc())
+        if not ended:
+            query = query.where(drift.ended_at.is_(None))
+        if source:
+            query = query.where(drift.source == source)
+        if ref is not None:
+            query = query.where(drift.kind == ref.kind, drift.name == ref.name)
+        async with self._database.read() as connection:
+            return tuple(map(rows.drift_of, (await connection.execute(query)).mappings()))
+
+    async def ignore_drift(self, drift: int, until: datetime | None) -> Drift | None:
+        change = update(tables.drifts).where(tables.drifts.c.id == drift).values(ignored_until=until)
+        async with self._database.write() as connection:
+            row = (await connection.execute(change.returning(tables.drifts))).mappings().first()
+        return rows.drift_of(row) if row else None
+
+    # Sources
+
+    async def source(self, name: str) -> SourceRecord:
+        async with self._database.read() as connection:
+            query = select(tables.sources).where(tables.sources.c.name == name)
+            row = (await connection.execute(query)).mappings().first()
+        return rows.source_of(row) if row else SourceRecord(name)
+
+    async def put_source(self, name: str, **changes: object) -> SourceRecord:
+        _only_known(changes, _SOURCE_CHANGES)
+        put = self._database.insert(tables.sources).values(asdict(replace(SourceRecord(name), **changes)))  # type: ignore[arg-type]
+        put = put.on_conflict_do_update(index_elements=["name"], set_=changes or {"name": name})
+        async with self._database.write() as connection:
+            return rows.source_of((await connection.execute(put.returning(tables.sources))).mappings().one())
+
+    async def add_revision(self, revision: Revision) -> None:
+        at = tables.revisions.c
+        again = delete(tables.revisions).where(at.source == revision.source, at.revision == revision.revision)
+        async with self._database.write(f"revisions {revision.source}") as connection:
+            await connection.execute(again)
+            await connection.execute(insert(tables.revisions).values(asdict(revision)))
+
+    async def revisions(self, source: str, limit: int = 50) -> tuple[Revision, ...]:
+        at = tables.revisions.c
+        query = select(tables.revisions).where(at.source == source).order_by(at.id.desc()).limit(limit)
+        async with self._database.read() as connection:
+            return tuple(map(rows.revision_of, (await connection.execute(query)).mappings()))
+
+    async def new_delivery(self, source: str, delivery: str, at: datetime) -> bool:
+        digest = hashlib.sha256(delivery.encode("utf-8", "surrogatepass")).hexdigest()
+        put = self._database.insert(tables.deliveries).values(source=source, digest=digest, at=at)
+        old = delete(tables.deliveries).where(tables.deliveries.c.at < at - DELIVERIES_KEPT)
+        async with self._database.write() as connection:
+            await connection.execute(old)
+            added = await connection.execute(put.on_conflict_do_nothing())
+            return bool(added.rowcount)
+
+    # What was done, and small facts
+
+    async def audit(self, entry: Entry) -> None:
+        row = asdict(entry)
+        del row["id"]
+        async with self._database.write() as connection:
+            await connection.execute(insert(tables.entries).values(row))
+
+    async def audits(self, *, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]:
+        query = select(tables.entries).order_by(tables.entries.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(tables.entries.c.id < before)
+        async with self._database.read() as connection:
+            return tuple(map(rows.entry_of, (await connection.execute(query)).mappings()))
+
+    async def value(self, key: str) -> Json:
+        query = select(tables.values.c.value).where(tables.values.c.key == key)
+        async with self._database.read() as connection:
+            found: Json = (await connection.execute(query)).scalar()
+            return found
+
+    async def put_value(self, key: str, value: Json) -> None:
+        put = self._database.insert(tables.values).values(key=key, value=value)
+        async with self._database.write() as connection:
+            await connection.execute(put.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+
+
+def _only_known(changes: dict[str, object], known: frozenset[str]) -> None:
+    if unknown := changes.keys() - known:
+        raise TypeError(f"no such field: {', '.join(sorted(unknown))}")
+
+
+def _matching(select_: Select[Any], query: GuestQuery) -> Select[Any]:
+    guest = tables.guests.c
+    select_ = select_.select_from(tables.guests)
+    for column, wanted in (
+        (guest.source, query.sources),
+        (guest.cluster, query.clusters),
+        (guest.node, query.nodes),
+        (guest.sync, query.sync),
+        (guest.health, query.health),
+    ):
+        if wanted:
+            select_ = select_.where(column.in_(wanted))
+    for word in query.text.lower().split():
+        select_ = select_.where(guest.words.contains(word, autoescape=True))
+    return select_
+
+
+def _ordered(select_: Select[Any], query: GuestQuery) -> Select[Any]:
+    """By the chosen column, then by name, kind and source: every page has its own guests."""
+    guest = tables.guests.c
+    keys = dict.fromkeys((query.sort, "name", "kind", "source"))
+    order = [guest[key].desc() if query.descending else guest[key].asc() for key in keys]
+    if guest[query.sort].nullable:
+        order[0] = order[0].nulls_last()
+    return select_.order_by(*order).offset(query.offset).limit(query.limit)
