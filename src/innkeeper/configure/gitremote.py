@@ -30,24 +30,28 @@ class GitProblem(Exception):
 
 
 class Remotes:
-    """Branches that were asked for, each once per run. `known_hosts` records the git servers' SSH host keys."""
+    """Branches that were asked for, each once per run. `seen` records the git servers' SSH host keys."""
 
-    def __init__(self, environ: Mapping[str, str], known_hosts: Path) -> None:
+    def __init__(self, environ: Mapping[str, str], seen: Path) -> None:
         self._environ = {name: environ[name] for name in _PASSED if name in environ}
-        self._known_hosts = known_hosts
+        self._seen = seen
         self._room = asyncio.Semaphore(_AT_ONCE)
 
-    async def commit(self, url: str, branch: str, key: str | None = None) -> str:
-        """The commit (40 or 64 hex digits). `key` is a private key's text. GitProblem when there is none."""
+    async def commit(self, url: str, branch: str, key: str | None = None, known_hosts: str | None = None) -> str:
+        """The commit (40 or 64 hex digits). GitProblem when there is none.
+
+        `key` is a private key's text, `known_hosts` all that is believed of its server's host keys.
+        """
         check(url, branch)
         async with self._room:
-            return await self._ask(url, branch, key)
+            return await self._ask(url, branch, key, known_hosts)
 
-    async def _ask(self, url: str, branch: str, key: str | None) -> str:
+    async def _ask(self, url: str, branch: str, key: str | None, known_hosts: str | None) -> str:
         git = need_command("git", "git")
-        with handed_over((key.rstrip("\n") + "\n") if key else None) as key_file:
+        with handed_over(_ended(key)) as key_file, handed_over(_ended(known_hosts)) as hosts_file:
             words = [git, "-c", "protocol.allow=never", *_ALLOWED, "ls-remote", "--heads", "--", url]
-            status, output, errors = await self._run([*words, f"refs/heads/{branch}"], self._environment(key_file))
+            environment = self._environment(key_file, hosts_file)
+            status, output, errors = await self._run([*words, f"refs/heads/{branch}"], environment)
         if status:
             reason = _last_line(errors) or f"git ended with status {status}"
             raise GitProblem("GitUnreachable", f"{url}: {reason}", _advice(reason))
@@ -58,10 +62,15 @@ class Remotes:
             )
         return commit
 
-    def _environment(self, key_file: str | None) -> dict[str, str]:
-        ssh = ["ssh", "-oBatchMode=yes", "-oConnectTimeout=10", "-oStrictHostKeyChecking=accept-new"]
+    def _environment(self, key_file: str | None, hosts_file: str | None) -> dict[str, str]:
+        ssh = ["ssh", "-oBatchMode=yes", "-oConnectTimeout=10"]
         if key_file is not None:
-            ssh += ["-F", "none", "-oIdentitiesOnly=yes", "-i", key_file, f"-oUserKnownHostsFile={self._known_hosts}"]
+            ssh += ["-F", "none", "-oIdentitiesOnly=yes", "-i", key_file]
+        if hosts_file is not None:
+            ssh += ["-oStrictHostKeyChecking=yes", f"-oUserKnownHostsFile={hosts_file}", "-oGlobalKnownHostsFile=none"]
+        else:
+            ssh += ["-oStrictHostKeyChecking=accept-new"]
+            ssh += [f"-oUserKnownHostsFile={self._seen}"] if key_file is not None else []
         return {**self._environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": " ".join(map(_quoted, ssh))}
 
     async def _run(self, words: list[str], environ: dict[str, str]) -> tuple[int, str, str]:
@@ -110,6 +119,10 @@ def check(url: str, branch: str) -> None:
         )
 
 
+def _ended(text: str | None) -> str | None:
+    return text.rstrip("\n") + "\n" if text else None
+
+
 def _quoted(word: str) -> str:
     return "'" + word.replace("'", "'\\''") + "'"
 
@@ -122,6 +135,8 @@ def _last_line(text: str) -> str:
 
 
 def _advice(reason: str) -> str:
+    if "verification failed" in reason:
+        return "its server shows another host key than the one that is known: look which is right, then mend knownHosts"
     if "Permission denied" in reason or "Authentication" in reason or "could not read Username" in reason:
         return "the server wants a key: name one by secretRef, and add its public half there as a deploy key"
     if "not found" in reason or "does not exist" in reason or "does not appear" in reason:

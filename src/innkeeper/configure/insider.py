@@ -12,7 +12,7 @@ from innkeeper.configure.gitremote import Remotes
 from innkeeper.configure.health import Health
 from innkeeper.configure.inventory import host_name
 from innkeeper.configure.keep import Keep, data_directory
-from innkeeper.configure.preparation import directory_of, prepared, wanted
+from innkeeper.configure.preparation import prepared, wanted
 from innkeeper.configure.reach import Reach
 from innkeeper.configure.routes import alias, route
 from innkeeper.configure.scrub import Scrubber
@@ -46,8 +46,8 @@ class Insides:
 
     async def prepare(self, items: Sequence[Inside]) -> Readiness:
         """See Insider.prepare. A guest that something is missing for has a diagnostic and no fingerprint."""
-        known_hosts = self._keep.directory / "git_known_hosts"
-        remotes = Remotes(self._environ, known_hosts)
+        seen = self._keep.directory / "git_known_hosts"
+        remotes = Remotes(self._environ, seen)
         found = await prepared(items, Secrets(self._environ), remotes, self._keep.pepper)
         self._items |= {item.ref: item for item in items}
         self._secrets |= {ref: one.secrets for ref, one in found.items()}
@@ -118,7 +118,7 @@ class Insides:
         stores, found, missing = Secrets(self._environ), dict[SecretRef, object](), list[str]()
         for _, ref in wanted(item):
             try:
-                found[ref] = stores.get(ref, item.stores, directory_of(item))
+                found[ref] = stores.get(ref, item.stores, Path(item.origin.directory))
             except Missing as problem:
                 missing.append(f"{ref.name}/{ref.key} ({problem.place})")
         if missing:

@@ -16,8 +16,6 @@ from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.inside import SecretRef
 from innkeeper.model.objects import Ref
 
-STDIN = "-"
-
 
 @dataclass(slots=True)
 class Found:
@@ -27,12 +25,6 @@ class Found:
     commits: list[str] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     fingerprint: str | None = None
-
-
-def directory_of(item: Inside) -> Path:
-    """The directory that the paths of a guest's stores are relative to: its manifest's."""
-    file = item.origin.location.file
-    return Path() if file in (STDIN, "") else Path(file).parent
 
 
 def wanted(item: Inside) -> Iterator[tuple[str, SecretRef]]:
@@ -49,27 +41,31 @@ async def prepared(
     """Everything about every guest; nothing is changed anywhere."""
     found = {item.ref: Found() for item in items}
     await asyncio.to_thread(_resolve, items, secrets, found)
-    asked: dict[tuple[str, str, object], asyncio.Task[str]] = {}
+    asked: dict[_Question, asyncio.Task[str]] = {}
     for item in items:
         for tracked in item.tracked:
-            key = _key_text(tracked, found[item.ref])
-            if key is None and tracked.key is not None:
+            question = _question(tracked, found[item.ref])
+            if question[2] is None and tracked.key is not None:
                 continue  # its key is missing, which is said
-            if (tracked.url, tracked.branch, key) not in asked:
-                task = asyncio.create_task(remotes.commit(tracked.url, tracked.branch, key))
-                asked[tracked.url, tracked.branch, key] = task
+            if question not in asked:
+                asked[question] = asyncio.create_task(remotes.commit(*question))
     await asyncio.gather(*asked.values(), return_exceptions=True)
     for item in items:
         for tracked in item.tracked:
-            answer = asked.get((tracked.url, tracked.branch, _key_text(tracked, found[item.ref])))
+            answer = asked.get(_question(tracked, found[item.ref]))
             if answer is not None:
                 _take(item, answer, found[item.ref])
     await asyncio.to_thread(_fingerprint_all, items, found, pepper)
     return found
 
 
-def _key_text(tracked: Tracked, found: Found) -> str | None:
-    return next((str(found.secrets[ref]) for _, ref in _safe(references(tracked.key)) if ref in found.secrets), None)
+_Question = tuple[str, str, str | None, str | None]
+"""URL, branch, key and known hosts."""
+
+
+def _question(tracked: Tracked, found: Found) -> _Question:
+    keys = (str(found.secrets[ref]) for _, ref in _safe(references(tracked.key)) if ref in found.secrets)
+    return tracked.url, tracked.branch, next(keys, None), tracked.known_hosts
 
 
 def _safe(pairs: Iterator[tuple[str, SecretRef]]) -> Iterable[tuple[str, SecretRef]]:
@@ -92,7 +88,7 @@ def _resolve(items: Sequence[Inside], secrets: Secrets, found: Mapping[Ref, Foun
             if ref in mine.secrets or ref in said:
                 continue
             try:
-                mine.secrets[ref] = secrets.get(ref, item.stores, directory_of(item))
+                mine.secrets[ref] = secrets.get(ref, item.stores, Path(item.origin.directory))
             except Missing as problem:
                 said.add(ref)
                 summary = f"the secret {ref.name}/{ref.key} is missing: {problem.place}"

@@ -74,7 +74,9 @@ def _tracked(calls: Iterable[RoleCall]) -> Iterator[tuple[int, Tracked]]:
         url = call.variables.get(f"{call.name}_repository")
         if call.name in _DEPLOYING and isinstance(url, str) and url and not call.variables.get(f"{call.name}_revision"):
             branch = call.variables.get(f"{call.name}_branch") or "main"
-            yield number, Tracked(url, str(branch), call.variables.get(f"{call.name}_key"))
+            known = call.variables.get(f"{call.name}_known_hosts")
+            key = call.variables.get(f"{call.name}_key")
+            yield number, Tracked(url, str(branch), key, known if isinstance(known, str) and known else None)
 
 
 def pinned(item: Inside, commits: Sequence[str]) -> Inside:

@@ -27,6 +27,8 @@ class Tracked:
     branch: str
     key: object = None
     """A private key as `{secretRef: …}`, or None."""
+    known_hosts: str | None = None
+    """Lines for `known_hosts`: nothing else is believed of its server's host key. None: what was seen first."""
 
 
 @dataclass(frozen=True, slots=True)

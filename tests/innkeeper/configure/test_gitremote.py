@@ -9,7 +9,7 @@ import pytest
 from innkeeper.configure.gitremote import GitProblem, Remotes, check
 from innkeeper.configure.insider import Insides
 from innkeeper.configure.keep import Keep
-from innkeeper.engine.inside import Tracked
+from innkeeper.engine.inside import Readiness, Tracked
 from tests.innkeeper.configure.conftest import Sshd, inside
 
 
@@ -130,3 +130,32 @@ async def test_a_private_key_opens_a_repository_and_is_written_nowhere(
         await remotes.commit(url, "main", text)
     assert "Permission denied" in str(caught.value)
     assert "deploy key" in caught.value.advice
+
+
+async def test_only_the_host_key_that_is_declared_is_believed(
+    repository: Path, insides: Insides, sshd: Sshd, tmp_path: Path
+) -> None:
+    keep = Keep(tmp_path)
+    sshd.allow(keep.public_key("deploy"))
+    (tmp_path / "deploy").mkdir(exist_ok=True)
+    (tmp_path / "deploy/key").write_text(keep.private_key("deploy").read_text())
+    key = {"secretRef": {"name": "here", "key": "key"}}
+    line = f"{sshd.address} {(sshd.directory / 'host_key.pub').read_text()}"
+
+    async def asked(known_hosts: str | None) -> Readiness:
+        tracked = Tracked(f"ssh://root@{sshd.address}{repository}", "main", key, known_hosts)
+        return await insides.prepare([inside(tmp_path, tracked=[tracked], stores={"here": {"files": "deploy"}})])
+
+    assert list((await asked(line)).commits.values()) == [git(repository, "rev-parse", "HEAD")]
+    assert list((await asked(None)).commits.values()) == [git(repository, "rev-parse", "HEAD")]
+    sshd.stop()
+    sshd.new_host_key()
+    sshd.start()
+    for known in (line, None):
+        (finding,) = (await asked(known)).diagnostics
+        assert finding.code == "GitUnreachable"
+        assert "Host key verification failed" in finding.summary
+        assert "mend knownHosts" in finding.detail
+    renewed = f"{sshd.address} {(sshd.directory / 'host_key.pub').read_text()}"
+    assert (await asked(renewed)).diagnostics == ()
+    assert (await asked(line + renewed)).diagnostics == ()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from innkeeper.engine.describe import insides, pinned
-from innkeeper.engine.inside import Inside
+from innkeeper.engine.inside import Inside, Tracked
 from innkeeper.model.objects import Guest
 from tests.innkeeper.planner import worlds
 
@@ -59,3 +59,15 @@ def test_what_is_deployed_is_the_commit_that_was_planned_of_each_repository() ->
     held = pinned(item, ["1" * 40, "2" * 40])
     found = [call.variables.get("release_revision") for call in held.roles]
     assert found == ["1" * 40, None, "c", "2" * 40]
+
+
+@pytest.mark.parametrize("role", ["app_setup", "python_app", "release"])
+def test_what_a_role_says_of_its_repository_is_said_of_the_branch_that_is_asked(role: str) -> None:
+    said: dict[str, object] = {"repository": "git@git.example.org:a.git", "branch": "next"}
+    said["known_hosts"] = "git.example.org ssh-rsa AAAA"
+    said["key"] = {"secretRef": {"name": "env", "key": "KEY"}}
+    guest = worlds.container(
+        "web", configure={"roles": [{"role": role, "vars": {f"{role}_{name}": value for name, value in said.items()}}]}
+    )
+    (tracked,) = inside(guest).tracked
+    assert tracked == Tracked("git@git.example.org:a.git", "next", said["key"], "git.example.org ssh-rsa AAAA")
