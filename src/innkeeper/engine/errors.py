@@ -2,6 +2,7 @@
 
 EngineError
 ├── Stalled      a person must act; repeating is useless (a right is missing, a value is refused, protection is on)
+│   └── NotLetIn   the credentials are refused: no call is of use before they change
 ├── Waiting      right now is not possible, later is (a lock, a running task, no quorum, a node that is down)
 ├── Conflict     the guest is not what the plan was made from (digest, vmid taken): observe and plan again
 └── Uncertain    the call may or may not have had its effect (lost answer, timeout): look before doing anything
@@ -22,6 +23,10 @@ class EngineError(Exception):
 
 class Stalled(EngineError):
     """Only a person can mend it."""
+
+
+class NotLetIn(Stalled):
+    """The credentials are wrong, expired or disabled."""
 
 
 class Waiting(EngineError):

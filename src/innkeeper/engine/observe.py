@@ -30,7 +30,7 @@ async def observe(
     try:
         view = await _observe(hypervisor, declared, cluster, policy, log, patience)
     except EngineError as error:
-        return Unreachable(error.message, error.advice)
+        return Unreachable(error.message, error.advice, type(error).__name__)
     return replace(view, reads=hypervisor.reads - before)
 
 

@@ -77,6 +77,13 @@ async def prepare(
     return Prepared(declared, policy, views, decisions, plan, insights, inner.interior, checks)
 
 
+def plan_again(prepared: Prepared, declared: Declared) -> Prepared:
+    """The plan of other manifests for the same clusters, on what was seen already: no call is made."""
+    decisions = examine(declared, prepared.views, prepared.policy, prepared.insights)
+    plan = assemble(decisions, declared, prepared.views, prepared.policy)
+    return replace(prepared, declared=declared, decisions=decisions, plan=plan)
+
+
 async def _health(
     interior: Interior | None,
     decisions: Iterable[Decision],

@@ -18,6 +18,8 @@ class StepResult:
     error: str = ""
     waits: str = ""
     """What was done and is not in effect before the guest restarts."""
+    cause: str = ""
+    """The name of the engine's error that a step failed with."""
     checks: tuple[CheckResult, ...] = ()
     """The guest's health, where it was waited for."""
 

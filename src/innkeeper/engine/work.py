@@ -74,7 +74,7 @@ class Work:
             return self._stopped()
         except EngineError as error:
             self._tell("failed", str(error))
-            return StepResult(self.step, "failed", str(error))
+            return StepResult(self.step, "failed", str(error), cause=type(error).__name__)
         self._tell("done")
         return StepResult(self.step, "done", waits=waits)
 

@@ -39,6 +39,8 @@ class Unreachable:
 
     message: str
     advice: str = ""
+    cause: str = ""
+    """The name of the engine's error that it came from; it says whether to look again is of use."""
 
 
 @dataclass(frozen=True, slots=True)

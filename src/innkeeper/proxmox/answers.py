@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from innkeeper.engine.errors import Conflict, EngineError, Stalled, Uncertain, Waiting
+from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled, Uncertain, Waiting
 from innkeeper.settings.grants import grant
 
 DEAD_NODE: Final = 595
@@ -97,7 +97,7 @@ def refusal(call: str, status: int, reason: str, body: bytes, *, writing: bool, 
         else:
             error = Stalled(fields, "Proxmox refuses these values")
     elif status == 401:
-        error = Stalled(
+        error = NotLetIn(
             f"{user} is not let in: {message or 'authentication failed'}",
             "check that the token or password is right, and that it is enabled and not expired",
         )
