@@ -7,7 +7,9 @@ No value of a manifest reaches Ansible as a template: variables travel in one do
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
+from innkeeper.configure.roles import BUNDLED
 from innkeeper.engine.inside import Inside
 
 VARIABLES = "innkeeper_role_variables"
@@ -44,7 +46,11 @@ def host_name(item: Inside) -> str:
 
 
 def playbook(item: Inside, roles: Sequence[str]) -> str:
-    """One play with the guest's roles, as JSON. `roles` says how each is called; variables come by reference."""
+    """One play with the guest's roles, as JSON. `roles` says how each is called; variables come by reference.
+
+    What a task notified is done although a later task fails: the next run finds that task unchanged, and would not.
+    Facts are gathered for roles that are not ours, which may count on them.
+    """
     calls = [
         {"role": role, "vars": {name: _referred(index, name) for name in call.variables}}
         for index, (role, call) in enumerate(zip(roles, item.roles, strict=True))
@@ -52,9 +58,9 @@ def playbook(item: Inside, roles: Sequence[str]) -> str:
     play = {
         "name": str(item.ref),
         "hosts": host_name(item),
-        "gather_facts": True,
+        "gather_facts": not all(Path(call.directory).parent == BUNDLED for call in item.roles),
         "become": item.user != "root",
-        "any_errors_fatal": True,
+        "force_handlers": True,
         "roles": calls,
     }
     return json.dumps([play], indent=1)

@@ -142,6 +142,26 @@ async def test_a_failed_task_is_named_with_its_reason_and_the_next_run_recovers(
     await insides.configure(item, target(tmp_path, guest.address), print)
 
 
+async def test_what_was_notified_is_done_although_the_role_fails_later(
+    guest: Sshd, insides: Insides, tmp_path: Path
+) -> None:
+    """Else a service whose settings were written would never be started again: the next run finds them unchanged."""
+    tasks = (
+        "- name: Write the settings\n  ansible.builtin.copy:\n    content: new\n    dest: '{{ place }}/settings'\n"
+        "    mode: '0644'\n  notify: Restart\n"
+        "- name: Look for the database\n  ansible.builtin.command: ls {{ place }}/there\n  changed_when: false\n"
+    )
+    restart = "- name: Restart\n  ansible.builtin.shell: echo restarted >> '{{ place }}/restarts'\n"
+    item = inside(
+        tmp_path, [(role(tmp_path, "app", tasks, **{"handlers/main.yml": restart}), {"place": str(tmp_path)})]
+    )
+    with pytest.raises(Stalled, match="`app : Look for the database` failed"):
+        await insides.configure(item, target(tmp_path, guest.address), print)
+    (tmp_path / "there").touch()
+    await insides.configure(item, target(tmp_path, guest.address), print)
+    assert (tmp_path / "restarts").read_text() == "restarted\n"
+
+
 async def test_a_role_that_is_no_yaml_and_a_wrong_argument_are_told_as_ansible_tells_them(
     guest: Sshd, insides: Insides, tmp_path: Path
 ) -> None:
