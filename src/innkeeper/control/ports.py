@@ -38,6 +38,8 @@ class GuestQuery:
     nodes: tuple[str, ...] = ()
     sync: tuple[str, ...] = ()
     health: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    """Types of conditions (`PendingReboot`) of which one at least is true."""
     sort: Sort = "name"
     descending: bool = False
     offset: int = 0
@@ -175,16 +177,27 @@ class Queue(Protocol):
     """Jobs in turn: in this process, or among replicas through PostgreSQL (procrastinate)."""
 
     async def submit(self, job: Job) -> None:
-        """Each source's jobs run one after the other, in their order; other sources' beside them."""
+        """Each source's jobs run one after the other, in their order; other sources' beside them.
+
+        From any loop. A job that is in line already stays there once.
+        """
 
     async def run(self, work: Work) -> None:
-        """Work until cancelled; then no job is begun any more, and those that run are cancelled and awaited."""
+        """Work until cancelled; then no job is begun any more, and those that run are cancelled and awaited.
+
+        Jobs that are `pending` in the Store are found without being submitted again. A job whose process or replica
+        died is given to `work` once more, in the state that it was left in (`running`). `work` looks at the state
+        first: a job may have been cancelled or ended meanwhile. Stalled: another process works on the same data.
+        """
 
     def cluster(self, names: Sequence[str]) -> AbstractAsyncContextManager[None]:
-        """Held while guests of these clusters are changed: one writer per cluster, in every replica."""
+        """Held while guests of these clusters are changed: one writer per cluster, in every replica.
+
+        Lost when the connection to PostgreSQL is: the body is cancelled then, and Waiting raised in its place.
+        """
 
     def leader(self) -> AbstractAsyncContextManager[None]:
-        """Held by the one replica that watches clusters and keeps schedules."""
+        """Held by the one replica that watches clusters and keeps schedules; lost like `cluster`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +320,14 @@ Events = Callable[[str, Mapping[str, Json]], None]
 class Bus(Protocol):
     """Between the loops that work and the pages that show."""
 
-    def tell(self, topic: str, body: Mapping[str, Json]) -> None: ...
-    def listen(self, *topics: str) -> AsyncIterator[tuple[str, Mapping[str, Json]]]: ...
+    def tell(self, topic: str, body: Mapping[str, Json]) -> None:
+        """From any thread; never waits."""
+
+    def listen(self, *topics: str) -> AsyncIterator[tuple[str, Mapping[str, Json]]]:
+        """Messages of these topics (none: all). `missed` with an empty body: some were lost, look everything up."""
+
+    async def run(self) -> None:
+        """Carries messages between replicas until cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from innkeeper.control.ports import Store
+from innkeeper.control.ports import Accounts, Bus, Queue, Store
+from innkeeper.store.accounts import SqlAccounts
+from innkeeper.store.bus import LocalBus
 from innkeeper.store.database import Database
+from innkeeper.store.lines import LocalQueue
 from innkeeper.store.place import place_of
 from innkeeper.store.sql import SqlStore
 
@@ -14,9 +17,24 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def open_store(database: str | Path, clock: Callable[[], datetime] = now) -> Store:
-    """`database`: `postgresql://…`, or the data directory. Each event loop opens its own on the same database.
+async def open_store(database: str | Path, clock: Callable[[], datetime] = now) -> tuple[Store, Accounts]:
+    """Both on one engine, which `Store.close` ends. Each event loop opens its own on the same database.
 
-    Waiting: the database does not answer now. Stalled: its schema is newer than this program, or it may not be used.
+    `database`: `postgresql://…`, or the data directory. Waiting: it does not answer now. Stalled: its schema is newer
+    than this program, or it may not be used.
     """
-    return SqlStore(await Database.open(place_of(database)), clock)
+    opened = await Database.open(place_of(database))
+    return SqlStore(opened, clock), SqlAccounts(opened, clock)
+
+
+def open_queue(database: str | Path, store: Store) -> Queue:
+    """One for the process. `store` belongs to the loop that calls `Queue.run`."""
+    place = place_of(database)
+    if place.file is None:
+        raise NotImplementedError("the queue among replicas")
+    return LocalQueue(store, place.file.with_suffix(".queue"))
+
+
+def open_bus(database: str | Path) -> Bus:
+    """One for the process; some loop awaits its `run`."""
+    return LocalBus()

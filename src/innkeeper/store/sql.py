@@ -314,6 +314,10 @@ def _matching(select_: Select[Any], query: GuestQuery) -> Select[Any]:
     ):
         if wanted:
             select_ = select_.where(column.in_(wanted))
+    if query.conditions:
+        condition = tables.guest_conditions.c
+        same = (condition.source == guest.source) & (condition.kind == guest.kind) & (condition.name == guest.name)
+        select_ = select_.where(select(1).where(same, condition.type.in_(query.conditions)).exists())
     for word in query.text.lower().split():
         select_ = select_.where(guest.words.contains(word, autoescape=True))
     return select_
