@@ -144,4 +144,6 @@ def _copies(first: Mapping[str, object], count: int) -> Iterator[dict[str, objec
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PVE_TOKEN_SECRET": SECRET, "NO_COLOR": "1"}
+    """What measured commands see: modules are compiled once, as an installation has them, whatever this shell says."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**own, "PVE_TOKEN_SECRET": SECRET, "NO_COLOR": "1"}

@@ -5,17 +5,18 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
-
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from innkeeper.model.diagnostics import Diagnostic
 
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False) -> "Console":
     """Lines are never wrapped by us: a terminal wraps them itself, and files keep them whole."""
+    from rich.console import Console  # a command that prints JSON does without
+
     return Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True, emoji=False)
 
 
@@ -25,8 +26,10 @@ def print_json(value: object, *, line: bool = False) -> None:
     sys.stdout.flush()
 
 
-def show_findings(out: Console, findings: Iterable["Diagnostic"]) -> None:
+def show_findings(out: "Console", findings: Iterable["Diagnostic"]) -> None:
     """`file:line:column: error Code: summary`, and below it what to do."""
+    from rich.text import Text
+
     for item in findings:
         line = Text(f"{item.location}: " if item.location else "", style="bold")
         line.append(f"{item.severity} {item.code}: ", STYLES[item.severity])

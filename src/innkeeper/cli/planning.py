@@ -8,7 +8,6 @@ import typer
 from innkeeper import runtime
 from innkeeper.cli.options import Format
 from innkeeper.cli.output import console, print_json, show_findings
-from innkeeper.cli.rendering import plan_lines
 from innkeeper.engine.reconcile import Prepared
 from innkeeper.manifests.loading import Loaded, load
 from innkeeper.model.plan import Plan
@@ -77,6 +76,8 @@ def load_or_exit(paths: Sequence[Path] | None, output: Format) -> Loaded:
 
 def show_plan(plan: Plan, *, everything: bool = False) -> None:
     """The plan on standard output, findings on standard error."""
+    from innkeeper.cli.rendering import plan_lines
+
     out, err = console(), console(stderr=True)
     broken = any(item.severity == "error" for item in plan.diagnostics)
     if plan.steps or not broken:

@@ -81,7 +81,9 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     sys.argv[1:] = _completed(sys.argv[1:])
-    sys.exit(_run())
+    status = _run()
+    gc.freeze()  # else the interpreter's end goes through every value of a large plan once more
+    sys.exit(status)
 
 
 def _run() -> int:

@@ -102,11 +102,11 @@ def _gateway(guest: Guest, field: str, family: str, address: str | None, gateway
     elif interface is None:
         problem = f"ip{family} is {address}, so this gateway has no effect"
         yield finding("GatewayIgnored", guest.origin, path, problem, "Leave the gateway out.", "warning")
-    elif ip_address(gateway) not in interface.network and not ip_address(gateway).is_link_local:
+    elif (router := ip_address(gateway)) not in interface.network and not router.is_link_local:
         problem = f"{gateway} is outside of {interface.network}"
         advice = "The guest reaches it only with a route of its own: check the prefix length."
         yield finding("GatewayOutside", guest.origin, path, problem, advice, "warning")
-    elif ip_address(gateway) == interface.ip:
+    elif router == interface.ip:
         problem = f"{gateway} is the guest's own address"
         yield finding("GatewayOutside", guest.origin, path, problem, "Name the router.", "warning")
 

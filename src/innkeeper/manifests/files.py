@@ -1,6 +1,8 @@
 """The only module here that touches the file system: which files are manifests, their text, and where roles lie."""
 
 import difflib
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ class SourceText:
 
 def read(paths: Iterable[str | Path]) -> Iterator[SourceText]:
     """Every manifest file once, in a stable order. `-` is the standard input; directories are searched recursively."""
-    seen: set[Path] = set()
+    seen: set[tuple[int, int]] = set()
     for given in paths:
         if str(given) == "-":
             yield _decoded(STDIN, sys.stdin.buffer.read(LARGEST_FILE + 1), named=True)
@@ -41,34 +43,38 @@ def read(paths: Iterable[str | Path]) -> Iterator[SourceText]:
             yield _unreadable(path, error)
 
 
-def _read(path: Path, seen: set[Path], *, named: bool) -> Iterator[SourceText]:
-    if not path.exists():
+def _read(path: Path, seen: set[tuple[int, int]], *, named: bool) -> Iterator[SourceText]:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         if named or path.is_symlink():
             yield _missing(path)
         return
-    real = path.resolve()
-    if real in seen:
+    identity = (found.st_dev, found.st_ino)
+    if identity in seen:
         return
-    seen.add(real)
-    if path.is_dir():
-        for entry in sorted(path.iterdir()):
-            if _may_hold_manifests(entry):
-                try:
-                    yield from _read(entry, seen, named=False)
-                except OSError as error:
-                    yield _unreadable(entry, error)
-    elif path.is_file() or named:
+    seen.add(identity)
+    if stat.S_ISDIR(found.st_mode):
+        with os.scandir(path) as listing:
+            entries = sorted(filter(_may_hold_manifests, listing), key=lambda entry: entry.name)
+        for entry in entries:
+            below = path / entry.name
+            try:
+                yield from _read(below, seen, named=False)
+            except OSError as error:
+                yield _unreadable(below, error)
+    elif stat.S_ISREG(found.st_mode) or named:
         with path.open("rb") as stream:
             content = stream.read(LARGEST_FILE + 1)
         yield _decoded(str(path), content, named=named)
 
 
-def _may_hold_manifests(entry: Path) -> bool:
+def _may_hold_manifests(entry: "os.DirEntry[str]") -> bool:
     if entry.name.startswith("."):
         return False
     if entry.is_dir():
-        return entry.name not in _NEVER_MANIFESTS and not _is_role(entry)
-    return entry.suffix.lower() in _SUFFIXES
+        return entry.name not in _NEVER_MANIFESTS and not _is_role(Path(entry))
+    return entry.name.lower().endswith(_SUFFIXES)
 
 
 def _decoded(file: str, content: bytes, *, named: bool) -> SourceText:

@@ -75,8 +75,8 @@ def documents(text: str) -> Iterator[Document]:
     reader = _Reader(text, None)
     try:
         yield from reader.documents()
-    except _Broken as broken:
-        found = broken.problem
+    except (_Broken, yaml.YAMLError) as broken:
+        found = broken.problem if isinstance(broken, _Broken) else Problem(*explain(broken, text))
         yield Document(None, found.line, found.column, 0, 0, False, (*reader.problems, found))
 
 
@@ -87,7 +87,7 @@ def places(text: str, first_line: int) -> dict[str, Place]:
     try:
         for _ in reader.documents():
             break
-    except _Broken:
+    except (_Broken, yaml.YAMLError):
         pass
     return {path: (line + first_line - 1, column) for path, (line, column) in found.items()}
 
@@ -95,8 +95,7 @@ def places(text: str, first_line: int) -> dict[str, Place]:
 class _Reader:
     def __init__(self, text: str, found: dict[str, Place] | None) -> None:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-        self._next_event: Callable[[], Event] = loader.get_event
-        self._text = text
+        self._next: Callable[[], Event] = loader.get_event
         self._found = found
         self._nodes = 0
         self._empty_fields = False
@@ -121,12 +120,6 @@ class _Reader:
                 line, column = mark.line + 1, mark.column + 1
                 problems, start = tuple(self.problems), mark.index - mark.column
                 yield Document(value, line, column, start, last.index, self._empty_fields, problems)
-
-    def _next(self) -> Event:
-        try:
-            return self._next_event()
-        except yaml.YAMLError as error:
-            raise _Broken(Problem(*explain(error, self._text))) from None
 
     def _value(self, event: Event, path: str, depth: int) -> object:
         kind = type(event)

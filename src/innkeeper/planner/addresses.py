@@ -50,8 +50,9 @@ def claims(declared: Declared, cluster: str, view: ClusterView, policy: Policy) 
         outcome = outcomes[guest.ref]
         if not policy.selects(guest.ref) or not isinstance(outcome, Absent | Ours | Adopt):
             continue
-        own = set() if isinstance(outcome, Absent) else set(_configured(outcome.observed))
-        found += (Claim(guest, place, field) for place, field in static_addresses(guest) if place not in own)
+        asked = list(static_addresses(guest))
+        own = set(_configured(outcome.observed)) if asked and not isinstance(outcome, Absent) else set()
+        found += (Claim(guest, place, field) for place, field in asked if place not in own)
     return tuple(found)
 
 

@@ -42,10 +42,8 @@ def unpaired(declared: Declared, cluster: str, view: ClusterView, policy: Policy
 
 def moving(declared: Declared, cluster: str, view: ClusterView, policy: Policy) -> bool:
     """Whether a guest that is configured is to get another address: then every guest's addresses are looked at."""
-    return any(
-        claim.guest.spec.configure is not None or claim.guest.spec.health
-        for claim in claims(declared, cluster, view, policy)
-    )
+    worked_in = {guest.ref for guest in guests_of(declared, cluster) if guest.spec.configure or guest.spec.health}
+    return bool(worked_in) and any(claim.guest.ref in worked_in for claim in claims(declared, cluster, view, policy))
 
 
 def being_made(declared: Declared, cluster: Cluster, view: ClusterView) -> tuple[int, ...]:

@@ -1,10 +1,4 @@
-"""One signed-in conversation with one cluster: endpoints, signatures, the limit per node, retries of reads, counts.
-
-Requests go through the connection pool of httpx2 (`httpcore2`) itself: no cookie jar, no redirects that could carry a
-token elsewhere, no proxy from the environment, no log of addresses, a third less work per call. pveproxy speaks HTTP/1
-only, closes a connection after 100 requests, after 5 idle seconds and after any answer of 400 and above
-(PVE::APIServer::AnyEvent).
-"""
+"""One signed-in conversation with one cluster: endpoints, signatures, the limit per node, retries of reads, counts."""
 
 import asyncio
 import json
@@ -14,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpcore2
@@ -23,31 +17,17 @@ from pydantic import SecretStr
 from innkeeper.engine.errors import EngineError, Stalled, Uncertain, Waiting
 from innkeeper.model.objects import Tls
 from innkeeper.proxmox.answers import refusal
+from innkeeper.proxmox.connections import Answer, Connections, Headers, Lost, Method
 from innkeeper.proxmox.credentials import Login, Token
 from innkeeper.proxmox.tls import Endpoint, distrust, trust
 
-Method = Literal["GET", "POST", "PUT", "DELETE"]
-Headers = list[tuple[bytes, bytes]]
 Params = Iterable[tuple[str, str]]
 
 PER_NODE = 4
 """Calls at once per node: pveproxy and pvedaemon have three workers each, and four is where measurements flatten."""
 
-_API = "/api2/json"
-_PATIENCE = {"timeout": {"connect": 5.0, "read": 35.0, "write": 35.0, "pool": None}}
-"""pveproxy itself gives up on a proxied call after 30 seconds."""
-_IDLE = 4.0
 _RENEW = 3600.0
 """Seconds after which a ticket is renewed; Proxmox lets it live for 7200 (PVE::AccessControl)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    reason: str
-    body: bytes
-    date: str = ""
-    """The `Date` header."""
 
 
 @dataclass(slots=True)
@@ -56,10 +36,6 @@ class Load:
 
     reads: int = 0
     writes: int = 0
-
-
-class _Lost(Exception):
-    """No answer, or half of one: the call may have arrived. Carries only our own words."""
 
 
 class _Again(Exception):
@@ -75,8 +51,7 @@ class _Line:
     """The way to one endpoint; connections are made when they are first needed."""
 
     endpoint: Endpoint
-    pool: httpcore2.AsyncConnectionPool | None = None
-    context: ssl.SSLContext | None = None
+    connections: Connections | None = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -133,10 +108,7 @@ class Session:
 
     async def context(self) -> ssl.SSLContext:
         """The TLS context of the endpoint in use."""
-        line = self._lines[self._current]
-        await self._open(line)
-        assert line.context is not None
-        return line.context
+        return (await self._open(self._lines[self._current])).context
 
     async def get(self, path: str, node: str = "") -> Any:
         """The `data` of a GET below /api2/json; `node` is whose limit it counts to."""
@@ -172,7 +144,7 @@ class Session:
         call = f"{method} {path}"
         try:
             answer = await self._signed(method, path, params, node)
-        except _Lost as lost:
+        except Lost as lost:
             error = Uncertain(f"{call}: {lost}", "look before anything is repeated")
         else:
             if answer.status == 200:
@@ -186,16 +158,16 @@ class Session:
 
     async def close(self) -> None:
         for line in self._lines:
-            if line.pool is not None:
-                await line.pool.aclose()
-                line.pool = None
+            if line.connections is not None:
+                await line.connections.close()
+                line.connections = None
 
     async def _read_once(self, path: str, node: str) -> Answer:
         call = f"GET {path}"
         error: EngineError
         try:
             answer = await self._signed("GET", path, (), node)
-        except _Lost as lost:
+        except Lost as lost:
             error, again = Waiting(f"{call}: {lost}", "", 2.0), True
         else:
             if answer.status == 200:
@@ -240,9 +212,9 @@ class Session:
             line = self._lines[number]
             untrusted: ssl.SSLCertVerificationError | None = None
             try:
-                pool = line.pool or await self._open(line)
-                answer = await _exchange(pool, line.endpoint, method, target, body, headers)
-            except _Lost:
+                connections = line.connections or await self._open(line)
+                answer = await connections.exchange(method, target, body, headers)
+            except Lost:
                 self._current = (number + 1) % len(self._lines)
                 raise
             except Waiting as error:
@@ -261,14 +233,11 @@ class Session:
             5.0,
         )
 
-    async def _open(self, line: _Line) -> httpcore2.AsyncConnectionPool:
+    async def _open(self, line: _Line) -> Connections:
         async with line.lock:
-            if line.pool is None:
-                line.context = await trust(self._tls, line.endpoint, self._directory)
-                line.pool = httpcore2.AsyncConnectionPool(
-                    ssl_context=line.context, max_connections=None, max_keepalive_connections=64, keepalive_expiry=_IDLE
-                )
-            return line.pool
+            if line.connections is None:
+                line.connections = Connections(line.endpoint, await trust(self._tls, line.endpoint, self._directory))
+            return line.connections
 
     async def _sign_in(self) -> None:
         """A fresh ticket: by the old one while it lives, else by the password (PVE::API2::AccessControl)."""
@@ -282,7 +251,7 @@ class Session:
                 self.load[""].reads += 1
                 try:
                     answer = await self._send("POST", "/access/ticket", body, [(b"Content-Type", _FORM)])
-                except _Lost:
+                except Lost:
                     answer = None
                 if answer is not None and answer.status == 200:
                     break
@@ -334,43 +303,6 @@ def _encode(method: Method, params: Params) -> tuple[str, bytes]:
     if method == "DELETE":
         return (f"?{text}" if text else ""), b""
     return "", text.encode()
-
-
-async def _exchange(
-    pool: httpcore2.AsyncConnectionPool, endpoint: Endpoint, method: Method, target: str, body: bytes, headers: Headers
-) -> Answer:
-    """One request and its whole answer. Only errors of connecting leave this function as they are."""
-    request = httpcore2.Request(
-        method,
-        httpcore2.URL(
-            scheme=b"https", host=endpoint.host.encode(), port=endpoint.port, target=(_API + target).encode()
-        ),
-        headers=[
-            (b"Host", endpoint.authority.encode()),
-            *headers,
-            *([] if method in ("GET", "DELETE") else [(b"Content-Length", b"%d" % len(body))]),
-        ],
-        content=body or None,
-        extensions=_PATIENCE,
-    )
-    problem = ""
-    try:
-        response = await pool.handle_async_request(request)
-        try:
-            content = await response.aread()
-        finally:
-            await response.aclose()
-    except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
-        raise
-    except httpcore2.TimeoutException:
-        problem = "no answer in time"
-    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-        problem = f"the connection broke ({type(error).__name__})"
-    if problem:
-        raise _Lost(problem)
-    reason = response.extensions.get("reason_phrase", b"").decode("utf-8", "replace")
-    date = next((value for name, value in response.headers if name.lower() == b"date"), b"")
-    return Answer(response.status, reason, content, date.decode("latin-1"))
 
 
 def _verification(error: BaseException) -> ssl.SSLCertVerificationError | None:

@@ -7,7 +7,7 @@ import pytest
 
 from innkeeper.engine.errors import EngineError, Stalled, Uncertain, Waiting
 from innkeeper.model.plan import Operation
-from innkeeper.proxmox import session as session_module
+from innkeeper.proxmox import connections
 from innkeeper.proxmox.session import PER_NODE, Session
 from tests.innkeeper.proxmox.conftest import PASSWORD, SECRET, Lab
 
@@ -111,8 +111,8 @@ async def test_a_write_is_sent_once(lab: Lab, trouble: str, kind: type[EngineErr
 
 
 async def test_an_answer_that_does_not_come_in_time(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {"timeout": {**session_module._PATIENCE["timeout"], "read": 0.3}}
-    monkeypatch.setattr(session_module, "_PATIENCE", limits)
+    limits = {"timeout": {**connections._PATIENCE["timeout"], "read": 0.3}}
+    monkeypatch.setattr(connections, "_PATIENCE", limits)
     lab.faults("rules: [{on: {method: POST}, do: timeout, seconds: 2}]")
     with pytest.raises(Uncertain, match="no answer in time"):
         await lab.proxmox().call(POOL, "", quiet)

@@ -9,6 +9,7 @@ import pytest
 
 from innkeeper.engine.errors import Stalled, Waiting
 from innkeeper.engine.ports import Scope
+from innkeeper.proxmox.connections import Connections
 from innkeeper.proxmox.tls import fingerprint, parse_endpoint, presented
 from tests.innkeeper.proxmox.conftest import Lab
 
@@ -43,9 +44,8 @@ async def test_a_changed_certificate_is_refused_by_the_pinned_context(lab: Lab, 
     proxmox = lab.proxmox(tls={"fingerprint": await leaf(lab)})
     await proxmox.poll()
     line = proxmox.session._lines[0]
-    assert line.pool is not None
-    await line.pool.aclose()
     line.endpoint = parse_endpoint(next(iter(other.urls.values())))
+    line.connections = Connections(line.endpoint, await proxmox.session.context())
     with pytest.raises(Stalled, match="certificate"):
         await proxmox.poll()
     assert other.calls() == []
