@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from innkeeper.engine.errors import Conflict, EngineError, Stalled, Uncertain, Waiting
+from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled, Uncertain, Waiting
 from innkeeper.proxmox.answers import problem, refusal
 
 TEXTS: list[tuple[str, type[EngineError]]] = [
@@ -64,7 +64,7 @@ def test_a_sentence_means_the_same_from_a_call_and_from_a_task(text: str, kind: 
         (599, "Too many redirections", True, Uncertain),
         (504, "Gateway Timeout", True, Uncertain),
         (500, "VM 100 qmp command 'device_add' failed - got timeout", True, Uncertain),
-        (401, "Authentication failed!", True, Stalled),
+        (401, "Authentication failed!", True, NotLetIn),
         (501, "Method 'POST /nosuch' not implemented", True, Stalled),
         (302, "Found", False, Stalled),
     ],
