@@ -1,0 +1,129 @@
+"""Where a new machine goes: the node with most memory left that may take it, and a vmid that nobody has.
+
+The planner knows what a node must have (storages, bridges, the template); what is added here is what ProxmoxCluster and
+ProxmoxNode allow and whether there is room. Pure.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from innkeeper.model.guests import VirtualMachineSpec
+from innkeeper.model.objects import Cluster, Guest
+from innkeeper.model.observed import ClusterView, Node
+from innkeeper.model.units import MiB, format_quantity
+from innkeeper.model.vitistack import ASSIGNED
+from innkeeper.operator.reports import Report, of_findings, problem
+from innkeeper.planner.place import Place, Room, memory_of, place
+from innkeeper.settings.desired import compile_guest
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a ProxmoxCluster lets its machines use (empty: everything), and how many machines a node may hold."""
+
+    nodes: frozenset[str] = frozenset()
+    storages: frozenset[str] = frozenset()
+    bridges: frozenset[str] = frozenset()
+    machines: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Ground:
+    """One cluster while places are given away: each one narrows what is left for the next."""
+
+    cluster: Cluster
+    view: ClusterView
+    allowed: Allowed
+    taken: set[int]
+    """Vmids that exist, or that are promised to an object."""
+    memory: dict[str, int] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
+    _tried: int = ASSIGNED[0]
+
+    def vmid(self) -> int | None:
+        """The lowest free one of those that the operator assigns, taken from now on."""
+        for vmid in range(self._tried, ASSIGNED[1] + 1):
+            if vmid not in self.taken:
+                self.taken.add(vmid)
+                self._tried = vmid
+                return vmid
+        return None
+
+
+def forbidden(guest: Guest, allowed: Allowed) -> Report | None:
+    """What a machine names and its ProxmoxCluster does not allow."""
+    spec = guest.spec
+    assert isinstance(spec, VirtualMachineSpec)
+    named = [("storage", disk.storage, allowed.storages, "StorageNotAllowed") for disk in spec.disks or ()]
+    named += [("bridge", nic.bridge, allowed.bridges, "BridgeNotAllowed") for nic in spec.network or ()]
+    named.append(("node", spec.node, allowed.nodes, "NodeNotAllowed"))
+    for what, name, names, reason in named:
+        if name is not None and names and name not in names:
+            return problem(
+                reason, f"{what} {name} is not one that its ProxmoxCluster allows: {', '.join(sorted(names))}"
+            )
+    return None
+
+
+def choose(guest: Guest, ground: Ground) -> str | Report:
+    """The node for a new machine, its room taken from now on; or why no node can have it."""
+    desired, _ = compile_guest(guest, ground.cluster.spec.defaults, ground.view.version)
+    fit: list[tuple[int, str]] = []
+    lacks: dict[str, str] = {}
+    findings: tuple[object, ...] = ()
+    for name, node in sorted(ground.view.nodes.items()):
+        if guest.spec.node not in (None, name):
+            continue
+        if missing := _lacks(guest, node, ground):
+            lacks[name] = missing
+            continue
+        pinned = Guest(guest.ref, guest.spec.model_copy(update={"node": name}), guest.origin, guest.labels)
+        found = place(pinned, desired, ground.cluster.spec, ground.view, Room(set()))
+        if isinstance(found, Place):
+            fit.append((_left(node, ground), name))
+        else:
+            findings = found
+            lacks[name] = "; ".join(f"{item.summary}" for item in found)
+    if fit:
+        _, best = max(fit, key=lambda item: (item[0], item[1]))
+        ground.memory[best] = ground.memory.get(best, 0) + memory_of(guest)
+        ground.count[best] = ground.count.get(best, 0) + 1
+        return best
+    if findings and len(lacks) == len(ground.view.nodes) == 1:
+        return of_findings(findings)  # type: ignore[arg-type]
+    reasons = "; ".join(f"{name}: {missing}" for name, missing in lacks.items())
+    return problem("InsufficientResources", f"insufficient resources on node: {reasons or 'there is no such node'}")
+
+
+def _left(node: Node, ground: Ground) -> int:
+    return node.free_memory - ground.memory.get(node.name, 0)
+
+
+def _lacks(guest: Guest, node: Node, ground: Ground) -> str:
+    spec = guest.spec
+    assert isinstance(spec, VirtualMachineSpec)
+    allowed = ground.allowed
+    if not node.online:
+        return "it is offline"
+    if allowed.nodes and node.name not in allowed.nodes:
+        return "its ProxmoxCluster does not allow it"
+    most = allowed.machines.get(node.name)
+    here = machines_on(node.name, ground.view.guests.values()) + ground.count.get(node.name, 0)
+    if most is not None and here >= most:
+        return f"it has {here} machines, maxVMs is {most}"
+    cores = (spec.cpu.cores or 1) * (spec.cpu.sockets or 1) if spec.cpu else 1
+    if cores > node.cpus:
+        return f"it has {node.cpus} processors, {cores} are asked for"
+    if memory_of(guest) > _left(node, ground):
+        left = max(0, _left(node, ground)) // MiB * MiB
+        return f"it has {format_quantity(left)} of memory left, {format_quantity(memory_of(guest))} are asked for"
+    return ""
+
+
+def machines_on(node: str, guests: Collection[object]) -> int:
+    """Virtual machines that live on a node, templates aside."""
+    return sum(
+        1
+        for seen in guests
+        if seen.node == node and seen.kind == "VirtualMachine" and not seen.template  # type: ignore[attr-defined]
+    )

@@ -1,0 +1,143 @@
+"""What an object's status says. Pure: a report of what was found goes in, the status as Kubernetes keeps it comes out.
+
+Every condition has a reason: the API server refuses a status with an empty one, and a status that is not written is
+how a second machine comes about.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.status import Condition
+from innkeeper.model.vitistack import Phase
+
+_LONGEST = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What to tell of one machine. What is None, and a condition that is not named, stays as it was told before."""
+
+    conditions: tuple[Condition, ...]
+    phase: Phase | None = None
+    vmid: int | None = None
+    node: str | None = None
+    addresses: tuple[str, ...] | None = None
+
+    @property
+    def ready(self) -> Condition:
+        return next(item for item in self.conditions if item.type == "Ready")
+
+
+def ready(reason: str, message: str, *, ok: bool = False) -> Condition:
+    return Condition("Ready", "True" if ok else "False", reason, message[:_LONGEST])
+
+
+def problem(reason: str, message: str, phase: Phase | None = "Error") -> Report:
+    """Something stands in the way, and more is not known."""
+    return Report((ready(reason, message), *_named(reason, message)), phase)
+
+
+_NETWORK = frozenset({"UnknownBridge", "BridgeNotAllowed"})
+_RESOURCES = frozenset({"InsufficientResources", "NoFreeVmid", "NoNode", "NodeUnfit", "UnknownStorage", "UnknownNode"})
+_CREATION = frozenset({"CreationFailed", "UnknownTemplate", "AmbiguousTemplate", "NotATemplate"})
+
+
+def _named(reason: str, message: str) -> Iterable[Condition]:
+    """The published condition that a reason belongs to."""
+    if reason in _NETWORK:
+        yield Condition("NetworkConfigured", "False", "NetworkError", message[:_LONGEST])
+    elif reason in _RESOURCES:
+        yield Condition("ResourcesAllocated", "False", "InsufficientResources", message[:_LONGEST])
+    elif reason in _CREATION:
+        yield Condition("VMCreated", "False", "CreationFailed", message[:_LONGEST])
+
+
+_NOT_FOUND = {
+    "UnknownStorage": ("storage", "spec.disks"),
+    "UnknownBridge": ("bridge", "spec.networks"),
+    "UnknownTemplate": ("template", "spec.template"),
+}
+
+
+def of_findings(findings: Iterable[Diagnostic], phase: Phase | None = "Error") -> Report:
+    """The gravest finding as reason, all of them as message."""
+    found = sorted(findings, key=lambda item: ("error", "warning", "info").index(item.severity))
+    if not found:
+        return problem("Undecided", "nothing could be decided about it", phase)
+    said = "; ".join(f"{item.summary}. {item.detail}".strip() for item in found)
+    return problem({"NoNode": "InsufficientResources"}.get(found[0].code, found[0].code), said, phase)
+
+
+def creating(vmid: int, node: str) -> Report:
+    """The vmid and the node are recorded; the call comes next."""
+    return Report(
+        (
+            ready("Creating", f"machine {vmid} is being created on node {node}"),
+            Condition("ResourcesAllocated", "True", "AllocationSucceeded", f"node {node} has room for it"),
+        ),
+        "Creating",
+        vmid,
+        node,
+    )
+
+
+def exists(vmid: int, node: str, *, running: bool, waits: str = "", addresses: tuple[str, ...] | None = None) -> Report:
+    """The machine is as declared. `waits`: what comes into effect only after a restart."""
+    if waits:
+        state = ready("PendingReboot", f"accepted, in effect after a restart: {waits}")
+    elif running:
+        state = ready("Running", f"machine {vmid} runs on node {node} as declared", ok=True)
+    else:
+        state = ready("Stopped", f"machine {vmid} on node {node} is stopped, as declared")
+    return Report(
+        (
+            state,
+            Condition("VMCreated", "True", "CreationSucceeded", f"machine {vmid} on node {node}"),
+            Condition("ResourcesAllocated", "True", "AllocationSucceeded", f"on node {node}"),
+            Condition("NetworkConfigured", "True", "NetworkReady", "its interfaces are as declared"),
+        ),
+        "Running" if running else "Stopped",
+        vmid,
+        node,
+        addresses,
+    )
+
+
+def status(report: Report, old: Mapping[str, Any], generation: int, now: str) -> dict[str, Any] | None:
+    """The status to write, whole; None where it says nothing new."""
+    new: dict[str, Any] = {key: value for key, value in old.items() if key != "lastUpdated"}
+    if report.phase is not None:
+        new["phase"] = report.phase
+    elif "phase" not in new:
+        new["phase"] = "Pending"
+    if report.vmid is not None:
+        new["vmid"] = report.vmid
+    if report.node:
+        new["node"] = report.node
+        new["providerID"] = f"proxmox://{report.node}/{new['vmid']}"
+    if report.addresses is not None:
+        new["ipAddresses"] = list(report.addresses)
+    new["conditions"] = conditions(report.conditions, old.get("conditions") or (), generation, now)
+    before = {key: value for key, value in old.items() if key != "lastUpdated"}
+    return None if new == before else {**new, "lastUpdated": now}
+
+
+def conditions(
+    told: Iterable[Condition], old: Iterable[Mapping[str, Any]], generation: int, now: str
+) -> list[dict[str, Any]]:
+    """As `metav1.Condition`; the moment of a transition stays where the status stays."""
+    known = {item["type"]: dict(item) for item in old}
+    for item in told:
+        before = known.get(item.type, {})
+        since = before.get("lastTransitionTime") if before.get("status") == item.status else None
+        known[item.type] = {
+            "type": item.type,
+            "status": item.status,
+            "reason": item.reason,
+            "message": item.message[:_LONGEST],
+            "lastTransitionTime": since or now,
+            "observedGeneration": generation,
+        }
+    return list(known.values())
