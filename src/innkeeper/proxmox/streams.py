@@ -1,6 +1,7 @@
 """asyncio's own streams below `httpcore2`: they take a fifth less of a large plan's reads than those of anyio."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
@@ -43,7 +44,7 @@ class _Address(httpcore2.AsyncNetworkStream):
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout(str(error)) from error
         except OSError as error:
-            raise httpcore2.ConnectError(str(error)) from error
+            raise httpcore2.ConnectError(_reason(error)) from error
         return _Stream(reader, writer)
 
 
@@ -80,3 +81,8 @@ class _Stream(httpcore2.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         """`is_readable` of an idle connection: the other side has closed it."""
         return self._reader.at_eof() if info == "is_readable" else self._writer.get_extra_info(info)
+
+
+def _reason(error: OSError) -> str:
+    """In the system's words: asyncio's own name a call and its arguments."""
+    return os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else str(error)

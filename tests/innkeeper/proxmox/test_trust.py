@@ -44,6 +44,8 @@ async def test_a_changed_certificate_is_refused_by_the_pinned_context(lab: Lab, 
     proxmox = lab.proxmox(tls={"fingerprint": await leaf(lab)})
     await proxmox.poll()
     line = proxmox.session._lines[0]
+    assert line.connections is not None
+    await line.connections.close()
     line.endpoint = parse_endpoint(next(iter(other.urls.values())))
     line.connections = Connections(line.endpoint, await proxmox.session.context())
     with pytest.raises(Stalled, match="certificate"):
