@@ -13,7 +13,6 @@ from innkeeper.engine.inside import Insider
 from innkeeper.engine.interior import preferred
 from innkeeper.engine.ports import Scope
 from innkeeper.engine.reconcile import Prepared, prepare
-from innkeeper.manifests.files import STDIN
 from innkeeper.manifests.loading import Loaded
 from innkeeper.manifests.writing import Manifest, manifest
 from innkeeper.model.applications import ENVIRONMENT, PROJECT
@@ -53,7 +52,7 @@ async def connected(clusters: Iterable[Cluster]) -> AsyncIterator[Clusters]:
     try:
         for cluster in clusters:
             try:
-                found[cluster.name] = Proxmox(cluster, directory_of(cluster))
+                found[cluster.name] = Proxmox(cluster, Path(cluster.origin.directory))
             except EngineError as error:
                 found[cluster.name] = Unreachable(error.message, error.advice)
         yield found
@@ -61,12 +60,6 @@ async def connected(clusters: Iterable[Cluster]) -> AsyncIterator[Clusters]:
         for hypervisor in found.values():
             if isinstance(hypervisor, Proxmox):
                 await hypervisor.close()
-
-
-def directory_of(cluster: Cluster) -> Path:
-    """The directory that caFile and secret files of a cluster are relative to: its manifest's."""
-    file = cluster.origin.location.file
-    return Path() if file == STDIN else Path(file).parent
 
 
 @asynccontextmanager

@@ -75,7 +75,7 @@ def route(target: Target, user: str, keep: Keep, who: str) -> Route:
 def _node(target: Target, ssh: NodeSsh, keep: Keep) -> Hop:
     cluster = target.cluster
     host, port = _address(ssh.hosts.get(target.node) or _default_host(cluster, target.node))
-    directory = Path(cluster.origin.location.file).parent
+    directory = Path(cluster.origin.directory)
     name = f"node-{target.node}"
     return Hop(
         host,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from innkeeper.manifests.origins import Passage, finding
+from innkeeper.manifests.origins import Passage, Places, finding
 from innkeeper.manifests.validation import described, validate
 from innkeeper.manifests.vocabulary import nearest
 from innkeeper.manifests.yamltext import Document
@@ -37,7 +37,7 @@ class Draft:
     ref: Ref
     metadata: Metadata
     spec: dict[str, object]
-    passage: Passage
+    passage: Places
     origin: Origin
     empty_fields: bool
 

@@ -7,7 +7,7 @@ profile without repeating the others.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from innkeeper.manifests.origins import Passage
+from innkeeper.manifests.origins import Places
 from innkeeper.model.diagnostics import Location
 
 Raw = Mapping[str, object]
@@ -20,12 +20,12 @@ class Layer:
     """Plain data of a spec, and where it stands: below `prefix` of a document, `moved` parts elsewhere in it."""
 
     raw: Raw
-    passage: Passage
+    passage: Places
     prefix: str = "spec"
     moved: tuple[tuple[str, str], ...] = ()
 
 
-def profile_layer(raw: Raw, passage: Passage) -> Layer:
+def profile_layer(raw: Raw, passage: Places) -> Layer:
     return Layer(raw, passage, "spec.defaults", tuple((name, f"spec.{name}") for name in sorted(_APART)))
 
 
@@ -83,8 +83,8 @@ class Layered:
         top = self.layers[0]
         head, _, rest = path.partition(".")
         if head != "spec":
-            return top.passage.locate(path)
-        best, place = 0, top.passage.locate(top.prefix)
+            return top.passage.find(path)[1]
+        best, place = 0, top.passage.find(top.prefix)[1]
         for layer in self.layers:
             own = self._in(layer, rest)
             if own is None:
@@ -109,7 +109,7 @@ class Layered:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Layer:
-    passage: Passage
+    passage: Places
     prefix: str
     moved: tuple[tuple[str, str], ...]
     roles: tuple[str, ...]

@@ -2,10 +2,19 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from innkeeper.manifests.yamltext import Place, places
 from innkeeper.model.diagnostics import Diagnostic, Location, Severity
 from innkeeper.model.objects import Origin
+
+
+class Places(Protocol):
+    """Where the fields of one object stand, in whatever file they were written in."""
+
+    def find(self, path: str) -> tuple[str, Location | None]:
+        """The longest part of a path that stands somewhere, with its place."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

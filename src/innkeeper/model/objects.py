@@ -207,6 +207,16 @@ class Origin:
 
     location: Location
     locate: Callable[[str], Location | None] | None = field(default=None, repr=False, compare=False)
+    base: str | None = None
+    """The directory that the object's relative paths begin at, where it is not the file's own."""
+
+    @property
+    def directory(self) -> str:
+        """The directory that the object's relative paths begin at; the current one for the standard input."""
+        if self.base is not None:
+            return self.base
+        head, slash, _ = self.location.file.rpartition("/")
+        return head or slash or "."
 
     def at(self, path: str) -> Location:
         """The place of a field, else of its nearest known parent."""

@@ -114,17 +114,20 @@ class FromSecret(Value):
 
 
 class ProxmoxCredentials(Value):
-    """A user with a password, or a token with its secret: `username`, `password` or `token-id`, `token-secret`."""
+    """A user with a password, or a token with its secret; a user and a token's name may stand there as they are.
 
-    username: FromSecret | None = None
+    The published example gives `username` beside `tokenID: operator-token`; together they are `user@realm!token`.
+    """
+
+    username: str | FromSecret | None = None
     password: FromSecret | None = None
-    token_id: FromSecret | None = Field(default=None, alias="tokenID")
+    token_id: str | FromSecret | None = Field(default=None, alias="tokenID")
     token_secret: FromSecret | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "ProxmoxCredentials":
         token, user = (self.token_id, self.token_secret), (self.username, self.password)
-        if not (all(token) and not any(user)) and not (all(user) and not any(token)):
+        if not (all(token) and self.password is None) and not (all(user) and not any(token)):
             raise ValueError("name tokenID with tokenSecret, or username with password")
         return self
 
