@@ -30,11 +30,18 @@ async def open_store(database: str | Path, clock: Callable[[], datetime] = now) 
 def open_queue(database: str | Path, store: Store) -> Queue:
     """One for the process. `store` belongs to the loop that calls `Queue.run`."""
     place = place_of(database)
-    if place.file is None:
-        raise NotImplementedError("the queue among replicas")
-    return LocalQueue(store, place.file.with_suffix(".queue"))
+    if place.file is not None:
+        return LocalQueue(store, place.file.with_suffix(".queue"))
+    from innkeeper.store.replicas import SharedQueue  # the extra `postgresql`
+
+    return SharedQueue(store, place.conninfo)
 
 
 def open_bus(database: str | Path) -> Bus:
     """One for the process; some loop awaits its `run`."""
-    return LocalBus()
+    place = place_of(database)
+    if place.file is not None:
+        return LocalBus()
+    from innkeeper.store.telling import SharedBus  # the extra `postgresql`
+
+    return SharedBus(place.conninfo)

@@ -21,11 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from innkeeper.control.errors import NotFound
 from innkeeper.control.ports import Session
 from innkeeper.engine.errors import Conflict, Stalled
-from innkeeper.model.records import ROLES, AccessToken, Role, User
+from innkeeper.model.records import PASSWORD_LENGTH, ROLES, AccessToken, Role, User
 from innkeeper.store import rows, tables
 from innkeeper.store.database import Database
 
-PASSWORD_LENGTH = range(8, 1025)
 SETUP_LIFETIME = timedelta(days=1)
 """Among replicas each prints a link of its own; in one process a start ends the links before it."""
 _NOTED = timedelta(minutes=1)

@@ -1,7 +1,6 @@
 """One way in and out of the database: transactions, and its troubles as the engine's errors."""
 
 import asyncio
-import hashlib
 import json
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -18,9 +17,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from innkeeper.engine.errors import EngineError, Stalled, Waiting
 from innkeeper.store.migrate import migrate
-from innkeeper.store.place import BUSY, Place, prepare
+from innkeeper.store.place import BUSY, Place, lock_key, prepare
 
-SESSION = {
+SESSION: Mapping[str, Any] = {
     "connect_timeout": 5,
     "keepalives": 1,
     "keepalives_idle": 5,
@@ -127,11 +126,6 @@ class Database:
         if code.startswith(("22", "42")) or (isinstance(origin, Exception) and code == "SQLITE_ERROR"):
             return Stalled(f"{where} did not take a statement: {words}", "this is a defect of Innkeeper: report it")
         return Waiting(f"{where} does not answer: {words}", "see that it runs; Innkeeper tries again", 2)
-
-
-def lock_key(word: str) -> int:
-    """A number for PostgreSQL's advisory locks (signed, 64 bits)."""
-    return int.from_bytes(hashlib.sha256(f"innkeeper {word}".encode()).digest()[:8], "big", signed=True)
 
 
 def _inode(place: Place) -> int:

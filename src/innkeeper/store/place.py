@@ -1,12 +1,14 @@
 """Where the memory is: a SQLite file in the data directory, which is made fit to open, or a PostgreSQL database."""
 
 import fcntl
+import hashlib
 import logging
 import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
@@ -47,12 +49,19 @@ def place_of(database: str | Path) -> Place:
                 f"{url.drivername} is no database that Innkeeper can use",
                 "write postgresql://user@host/database, or leave it out for SQLite",
             )
+        if find_spec("psycopg") is None or find_spec("procrastinate") is None:
+            raise Stalled("PostgreSQL needs parts that are not installed", "pip install 'innkeeper[server,postgresql]'")
         url = url.set(drivername="postgresql+psycopg")
         return Place(url, f"PostgreSQL {url.host or ''}/{url.database or ''}")
     file = Path(database)
     if file.is_dir() or file.suffix != ".db":
         file /= FILE
     return Place(URL.create("sqlite+aiosqlite", database=str(file)), str(file), file)
+
+
+def lock_key(word: str) -> int:
+    """A number for PostgreSQL's advisory locks (signed, 64 bits)."""
+    return int.from_bytes(hashlib.sha256(f"innkeeper {word}".encode()).digest()[:8], "big", signed=True)
 
 
 def prepare(file: Path) -> None:

@@ -177,9 +177,8 @@ class SqlStore:
         async with self._database.read() as connection:
 
             async def by(column: Any) -> dict[str, int]:
-                return {
-                    key: count for key, count in await connection.execute(select(column, func.count()).group_by(column))
-                }
+                counted = await connection.execute(select(column, func.count()).group_by(column))
+                return {row[0]: row[1] for row in counted}
 
             sync = await by(tables.guests.c.sync)
             health = await by(tables.guests.c.health)

@@ -1,0 +1,88 @@
+"""A real PostgreSQL in a temporary directory, on a Unix socket, as its own user (it refuses root)."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+
+def binaries() -> Path | None:
+    """Debian keeps them outside PATH, a directory for each version."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    elsewhere = shutil.which("initdb")
+    return Path(elsewhere).resolve().parent if elsewhere else None
+
+
+class Postgres:
+    def __init__(self, directory: Path, binaries: Path) -> None:
+        self.directory = directory
+        self._binaries = binaries
+        self._user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user:
+            owner = pwd.getpwnam("postgres")
+            os.chown(directory, owner.pw_uid, owner.pw_gid)
+        self._run("initdb", "-D", str(directory / "data"), "-A", "trust", "-U", "innkeeper", "-E", "UTF8", "--no-sync")
+        self.start()
+
+    def url(self, database: str) -> str:
+        return f"postgresql://innkeeper@/{database}?host={self.directory}"
+
+    def start(self) -> None:
+        settings = (
+            "listen_addresses=",
+            f"unix_socket_directories={self.directory}",
+            "fsync=off",
+            "max_connections=200",
+        )
+        options = [part for setting in settings for part in ("-c", setting)]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(self._binaries / "postgres"), "-D", str(self.directory / "data"), *options],
+                cwd=self.directory,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                **self._user,
+            )
+        self._run("pg_isready", "-h", str(self.directory), "-t", "20", retries=100)
+
+    def stop(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(2)  # fast: sessions are ended, nothing is lost
+        self._process.wait(20)
+
+    def database(self, name: str) -> str:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 LC_COLLATE "C.UTF-8" LC_CTYPE "C.UTF-8"')
+        return self.url(name)
+
+    def _run(self, name: str, *arguments: str, retries: int = 1) -> None:
+        for _ in range(retries):
+            done = subprocess.run(
+                [str(self._binaries / name), *arguments],
+                cwd=self.directory,
+                capture_output=True,
+                check=False,
+                **self._user,
+            )
+            if done.returncode == 0:
+                return
+        raise RuntimeError(f"{name}: {done.stderr.decode()}{(self.directory / 'log').read_text()}")
+
+
+@contextmanager
+def postgres(binaries: Path) -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="ink-pg-") as directory:  # a socket's path must be short
+        server = Postgres(Path(directory), binaries)
+        try:
+            yield server
+        finally:
+            server.stop()
