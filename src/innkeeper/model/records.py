@@ -13,6 +13,8 @@ from innkeeper.model.status import Condition, Health, Sync
 Role = Literal["viewer", "operator", "admin"]
 ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 """From least to most. Viewers see; operators sync, heal, approve, fill in forms; admins manage users and settings."""
+PASSWORD_LENGTH = range(8, 1025)
+"""Characters of a local user's password."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,24 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from innkeeper.web import deps, errors, pages, render
+from innkeeper.web import deps, errors, events, pages, render, signin
+from innkeeper.web.api import document
 from innkeeper.web.edge import Edge
+from innkeeper.web.limits import Limits
 from innkeeper.web.parts import Parts
+from innkeeper.web.streams import Streams
 
 
 def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="Innkeeper", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.parts = parts
     app.state.templates = render.environment()
+    app.state.streams = Streams(parts.bus)
+    app.state.limits = Limits.of(parts.clock)
     errors.install(app)
+    for router in (signin.router, events.router):
+        app.include_router(router, include_in_schema=False)
+    document.install(app)
     for router in pages.routers():
         app.include_router(router, include_in_schema=False)
     if (static := render.HERE / "static").is_dir():

@@ -1,4 +1,4 @@
-"""The two cookies: a signed-in browser's session, and what ties a form to the browser that asked for it before."""
+"""The cookies: a session, and what ties a form or a sign-in elsewhere to the browser that began it."""
 
 import secrets
 from typing import Literal
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from innkeeper.web.parts import Parts
 
-Cookie = Literal["session", "form"]
+Cookie = Literal["session", "form", "oidc"]
 
 
 def name(cookie: Cookie, parts: Parts) -> str:

@@ -23,6 +23,7 @@ from innkeeper.control.errors import Denied
 from innkeeper.control.ports import Session
 from innkeeper.model.records import ROLES, Role
 from innkeeper.web import cookies
+from innkeeper.web.limits import Limits
 from innkeeper.web.parts import Parts
 
 Least = Literal["anyone"] | Role
@@ -79,13 +80,25 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
+def limits_of(request: Request) -> Limits:
+    limits: Limits = request.app.state.limits
+    return limits
+
+
+def address_of(request: Request) -> str:
+    """Where the request came from: the peer, or whom a trusted proxy names."""
+    return request.client.host if request.client else ""
+
+
 Services = Annotated[Parts, Depends(parts_of)]
+Tries = Annotated[Limits, Depends(limits_of)]
+Address = Annotated[str, Depends(address_of)]
 
 
 async def recognise(request: Request) -> Caller | None:
     """The caller by the bearer token, else by the session's cookie; a bad token is never passed over for a cookie."""
     parts = parts_of(request)
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         found = await parts.accounts.by_token(secret.strip())

@@ -39,3 +39,22 @@ class Limiter:
     def forget(self, key: str) -> None:
         """What was tried under this key was in order."""
         self._buckets.pop(key, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`refused`: webhooks that were not genuine, by address; `deliveries`: those that were, by source."""
+
+    addresses: Limiter
+    users: Limiter
+    refused: Limiter
+    deliveries: Limiter
+
+    @staticmethod
+    def of(clock: Callable[[], datetime]) -> "Limits":
+        return Limits(
+            addresses=Limiter(20, 60, clock),
+            users=Limiter(10, 300, clock),
+            refused=Limiter(30, 60, clock),
+            deliveries=Limiter(6000, 60, clock),
+        )

@@ -1,6 +1,6 @@
 """What the web stands on: handed in whole by whoever wires the server, so that no page knows how anything is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from innkeeper.control.commands import Commands
 from innkeeper.control.ports import Accounts, Bus, Store
 from innkeeper.model.server import ServerSpec
+from innkeeper.web.oidc import Provider
 
 
 def now() -> datetime:
@@ -24,6 +25,8 @@ class Parts:
     bus: Bus
     url: str
     server: ServerSpec = field(default_factory=ServerSpec)
+    providers: Mapping[str, Provider] = field(default_factory=dict)
+    """Where people may sign in besides, by name: those of `server.signIn.oidc`."""
     clock: Callable[[], datetime] = now
 
     @property
