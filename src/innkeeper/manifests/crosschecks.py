@@ -34,6 +34,7 @@ def check_together(guests: tuple[Guest, ...], known: set[Ref]) -> Iterator[Diagn
     yield from _twice(guests, "DuplicateVMID", _vmids, "Leave vmid out to get the lowest free one of the pool.")
     yield from _twice(guests, "DuplicateAddress", _addresses, "Give each guest its own address.")
     yield from _twice(guests, "DuplicateMAC", _macs, "Leave mac out to get one from Proxmox.")
+    yield from _twice(guests, "DuplicateDomain", _domains, "A domain leads to one guest.", everywhere=True)
     needs = {guest.ref: guest for guest in guests if guest.spec.needs}
     names = [str(ref) for ref in known]
     for guest in needs.values():
@@ -42,12 +43,18 @@ def check_together(guests: tuple[Guest, ...], known: set[Ref]) -> Iterator[Diagn
 
 
 def _twice(
-    guests: Iterable[Guest], code: str, claims: Callable[[Guest], Iterable[Claim]], advice: str
+    guests: Iterable[Guest],
+    code: str,
+    claims: Callable[[Guest], Iterable[Claim]],
+    advice: str,
+    *,
+    everywhere: bool = False,
 ) -> Iterator[Diagnostic]:
+    """`everywhere`: on all clusters together."""
     first: dict[Hashable, tuple[Guest, str]] = {}
     for guest in guests:
         for thing, field, words in claims(guest):
-            key = (guest.spec.cluster, thing)
+            key = (None if everywhere else guest.spec.cluster, thing)
             if key in first:
                 owner, place = first[key]
                 problem = f"{words} belongs to {owner.ref} already ({owner.origin.at(place)})"
@@ -59,6 +66,12 @@ def _twice(
 def _vmids(guest: Guest) -> Iterator[Claim]:
     if guest.spec.vmid is not None:
         yield guest.spec.vmid, "spec.vmid", f"vmid {guest.spec.vmid}"
+
+
+def _domains(guest: Guest) -> Iterator[Claim]:
+    if guest.spec.expose is not None:
+        domain = guest.spec.expose.domain
+        yield domain, "spec.expose.domain", f"domain {domain}"
 
 
 def _addresses(guest: Guest) -> Iterator[Claim]:

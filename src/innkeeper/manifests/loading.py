@@ -9,41 +9,64 @@ from innkeeper.manifests.checks import check_guest
 from innkeeper.manifests.crosschecks import check_clusters, check_together
 from innkeeper.manifests.drafts import KINDS, Draft, Foreign, Rejected, draft, without_empty
 from innkeeper.manifests.files import SourceText, bundled_profiles, directory_of, read
+from innkeeper.manifests.formats import vitistack
+from innkeeper.manifests.formats.proxnix import Evaluate
+from innkeeper.manifests.formats.translation import Format, Translation, translate
 from innkeeper.manifests.insides import Roles, check_references, role_directories
 from innkeeper.manifests.layers import Layer, located, roles_of, together
 from innkeeper.manifests.origins import finding
-from innkeeper.manifests.profiles import SPECS, ReadyProfile, outside, read_profile
+from innkeeper.manifests.profiles import SPECS, ReadyProfile, outside, overexposed, read_profile
 from innkeeper.manifests.validation import validate
 from innkeeper.manifests.vocabulary import nearest
 from innkeeper.manifests.yamltext import documents
 from innkeeper.model.diagnostics import Diagnostic, Location, has_errors
+from innkeeper.model.exposure import EXPORTER
 from innkeeper.model.objects import API_VERSION, Cluster, ClusterSpec, Declared, Guest, Metadata, Origin, Ref
+
+_GROUP = API_VERSION.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`files` are those that hold manifests. Where `diagnostics` hold an error, `declared` is incomplete."""
+    """`files` are those that hold manifests. Where `diagnostics` hold an error, `declared` is incomplete.
+
+    `translated` are the objects that stand in another format, in the words of ours.
+    """
 
     declared: Declared
     diagnostics: tuple[Diagnostic, ...]
     files: tuple[str, ...]
+    translated: tuple[Draft, ...] = ()
 
     @property
     def ok(self) -> bool:
         return not has_errors(self.diagnostics)
 
 
-def load(paths: Iterable[str | Path]) -> Loaded:
-    """Read files, directories and `-` (standard input). Never raises for anything that they hold."""
-    loader = _Loader()
+def load(
+    paths: Iterable[str | Path],
+    format: Format | None = None,  # noqa: A002 (the field's own word)
+    evaluate: Evaluate | None = None,
+) -> Loaded:
+    """Read files, directories and `-` (standard input). Never raises for anything that they hold.
+
+    `format` says what a directory is in; None: as it plainly is. Native manifests beside are read all the same.
+    `evaluate` gives the output of a flake, which takes a process and so is not done here.
+    """
+    loader = _Loader(machines=format in (None, "vitistack"))
     paths = tuple(paths)
-    for source in read(paths):
-        loader.take(source)
+    found = translate(paths, format, evaluate)
+    loader.add(found)
+    for source in read(path for path in paths if Path(path) not in found.roots or Path(path).is_dir()):
+        if source.failure is not None or not found.covers(source.file) or _GROUP in source.text:
+            loader.take(source)
     return loader.finish(", ".join(map(str, paths)))
 
 
 @dataclass(slots=True)
 class _Loader:
+    machines: bool
+    """Whether documents of vitistack.io are translated."""
     diagnostics: list[Diagnostic] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
@@ -53,6 +76,18 @@ class _Loader:
     profiles: dict[str, ReadyProfile] = field(default_factory=dict)
     bundled: dict[str, ReadyProfile | None] = field(default_factory=dict)
     roles: Roles = field(default_factory=Roles)
+    translated: list[Draft] = field(default_factory=list)
+
+    def add(self, found: Translation) -> None:
+        self.diagnostics += found.diagnostics
+        self.files += found.files
+        for item in found.drafts:
+            self._add(item)
+
+    def _add(self, item: Draft) -> None:
+        if self._is_new(item.ref, item.origin):
+            self.drafts.append(item)
+            self.translated.append(item)
 
     def take(self, source: SourceText) -> None:
         if source.failure is not None:
@@ -61,6 +96,14 @@ class _Loader:
         ours = 0
         foreign: list[Foreign] = []
         for document in documents(source.text):
+            if self.machines and vitistack.is_ours(document):
+                ours += 1
+                for item in vitistack.translated(document, source.file, source.text):
+                    if isinstance(item, Draft):
+                        self._add(item)
+                    else:
+                        self.diagnostics.append(item)
+                continue
             result = draft(document, source.file, source.text)
             if isinstance(result, Foreign):
                 foreign.append(result)
@@ -97,10 +140,26 @@ class _Loader:
         self.diagnostics += check_together(guests, set(self.places))
         profiles = tuple(ready.profile for ready in self.profiles.values())
         declared = Declared(tuple(self.clusters), profiles, guests)
-        return Loaded(declared, tuple(sorted(self.diagnostics, key=_order)), tuple(self.files))
+        findings = tuple(sorted(self.diagnostics, key=_order))
+        return Loaded(declared, findings, tuple(self.files), tuple(self.translated))
+
+    def _prefer_own_clusters(self) -> None:
+        """A cluster that a manifest declares is meant instead of what a directory's own settings tell of one."""
+        clusters = [item for item in self.drafts if item.ref.kind == "Cluster"]
+        own = next((item for item in clusters if item not in self.translated), None)
+        if own is None:
+            return
+        for item in clusters:
+            if item in self.translated and item.origin.base is not None:
+                self.drafts.remove(item)
+                self.translated.remove(item)
+                del self.places[item.ref]
+                problem = f"not used: {own.ref} is declared ({own.origin.location})"
+                self.diagnostics.append(finding("ClusterReplaced", item.origin, "", problem, "", "info"))
 
     def _guests(self) -> Iterator[Guest]:
         waiting: list[Draft] = []
+        self._prefer_own_clusters()
         self.cluster_names = [ref.name for ref in self.places if ref.kind == "Cluster"]
         for found in self.drafts:
             if found.empty_fields:
@@ -125,7 +184,7 @@ class _Loader:
             if isinstance(item, Diagnostic):
                 self.diagnostics.append(item)
                 continue
-            origin = Origin(item.place, located(item.layers).locate)
+            origin = Origin(item.place, located(item.layers).locate, found.origin.base)
             if self._is_new(item.ref, origin) and (
                 guest := self._guest(found, item.ref, item.metadata, item.layers, item)
             ):
@@ -158,10 +217,12 @@ class _Loader:
         below = (ready.layer(kind),) if ready is not None else ()
         if item is not None:
             below = (item.deployed(roles_of(together((*layers, *below)))), *below)
+        if next((layer.raw["monitoring"] for layer in (*layers, *below) if "monitoring" in layer.raw), None) is True:
+            below = (*below, Layer({"configure": {"roles": ({"role": EXPORTER},)}}, found.passage))
         if below or len(layers) > 1:
             layers = (*layers, *below)
             raw = together(layers)
-            origin = Origin(item.place if item else origin.location, located(layers).locate)
+            origin = Origin(item.place if item else origin.location, located(layers).locate, origin.base)
         if raw.get("cluster") is None and len(self.clusters) == 1:
             raw = {**raw, "cluster": self.clusters[0].name}
         if (raw.get("configure") or raw.get("health")) and raw.get("running") is None:
@@ -173,9 +234,10 @@ class _Loader:
             return None
         if ready is not None:
             self.diagnostics += outside(ready.profile.spec.allowed, raw, ready.profile.name, origin, "spec")
+            self.diagnostics += overexposed(spec.expose, ready.profile, origin)
         directories: tuple[str, ...] = ()
         if spec.configure is not None:
-            beside = [directory_of(origin.location.file)]
+            beside = [Path(origin.directory)]
             beside += [directory_of(ready.profile.origin.location.file)] if ready is not None else []
             directories, wrong = role_directories(spec.configure, origin, tuple(beside), self.roles)
             self.diagnostics += (*wrong, *check_references(spec.configure, origin))

@@ -9,6 +9,7 @@ from innkeeper.manifests.origins import finding
 from innkeeper.manifests.validation import described, validate
 from innkeeper.manifests.vocabulary import Vocabulary, vocabulary
 from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.exposure import Expose
 from innkeeper.model.guests import ContainerSpec, GuestSpec, VirtualMachineSpec
 from innkeeper.model.objects import AllowedRange, Origin, Profile, ProfileSpec
 from innkeeper.model.units import parse_quantity
@@ -81,6 +82,18 @@ def outside(
             if value is not None and not _within(value, limit):
                 problem = f"{described(value)} is not what profile {profile} allows"
                 yield finding("ProfileRange", origin, f"{root}.{path}", problem, f"Allowed: {_phrase(limit)}.")
+
+
+def overexposed(expose: Expose | None, profile: Profile, origin: Origin) -> Iterator[Diagnostic]:
+    """What a profile does not let its guests be to others."""
+    if expose is None:
+        return
+    if not profile.spec.allow_domain:
+        problem, field = f"profile {profile.name} does not allow a domain", "allowDomain"
+        yield finding("ProfileExposure", origin, "spec.expose", problem, f"Leave expose out, or set {field} there.")
+    elif expose.public and not profile.spec.allow_public_exposure:
+        problem, field = f"profile {profile.name} does not allow a public service", "allowPublicExposure"
+        yield finding("ProfileExposure", origin, "spec.expose.public", problem, f"Leave it out, or set {field} there.")
 
 
 def _faulty_defaults(

@@ -20,7 +20,7 @@ _ORDER = {
             *("cluster", "vmid", "node", "hostname", "profile", "template", "clone", "osType", "machine", "firmware"),
             *("cpu", "memory", "balloon", "swap", "rootDisk", "mounts", "disks", "bootOrder", "network", "dns"),
             *("cloudInit", "agent", "features", "unprivileged", "startOnBoot", "running", "tags", "description"),
-            *("pool", "protected", "sshKeys", "needs", "restart"),
+            *("pool", "protected", "sshKeys", "needs", "restart", "configure", "health", "expose", "monitoring"),
         )
     )
 }

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from innkeeper.model.base import VMID, DiskSize, HostName, Memory, MemoryOrZero, Name, Plain, Value
+from innkeeper.model.exposure import Expose
 from innkeeper.model.inside import Check, Configure
 
 
@@ -241,6 +242,8 @@ class GuestSpec(Value):
     options: dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")], Option] = {}
     configure: Configure | None = None
     health: tuple[Check, ...] | None = None
+    expose: Expose | None = None
+    monitoring: bool | None = None
 
 
 class ContainerSpec(GuestSpec):

@@ -20,6 +20,8 @@ _KEPT = frozenset({"model", "name", "type", "macaddr", "hwaddr", "volume", "file
 """Sub-keys that stay when the manifest stops naming them: without them a device would be another one."""
 
 _APART = frozenset({"pool", "tags", "description"})
+_MARK = "tags."
+"""Before the name of a tag that stands for something else that is declared, in the list of what we set."""
 """What has its own way back to the default."""
 
 
@@ -250,13 +252,15 @@ def _tags(work: Work) -> tuple[str, ...] | None:
     """Ours, always `innkeeper`, and a `protected` that somebody put there by hand: it guards the guest."""
     found = canonical.tags(work.config.get("tags", ""))
     visible = {tag for tag in found if tag != TAG}
-    wanted = visible
     if work.desired.tags is not None:
         work.owned.add("tags")
         wanted = {tag.lower() for tag in work.desired.tags} - {TAG}
     elif "tags" in work.before:
         wanted = set()
-    wanted |= visible & {"protected"}
+    else:
+        wanted = visible - {name.removeprefix(_MARK) for name in work.before if name.startswith(_MARK)}
+    work.owned |= {f"{_MARK}{mark}" for mark in work.desired.marks}
+    wanted |= work.desired.marks | (visible & {"protected"})
     if wanted != visible:
         work.changes.append(("", Change("tags", [*sorted(visible)], [*sorted(wanted)], "none")))
     tags = tuple(sorted({*wanted, TAG}))
@@ -277,7 +281,7 @@ def _description(work: Work) -> str | None:
 
 def _dropped(work: Work) -> None:
     """What we set once and the manifest names no more goes back to Proxmox's default."""
-    gone = {name for name in work.before - work.owned - _APART if "=" not in name}
+    gone = {name for name in work.before - work.owned - _APART if "=" not in name and not name.startswith(_MARK)}
     for name in sorted({name.partition(".")[0] for name in gone}):
         setting = table.find(work.kind, name)
         if setting is None or not setting.parts:

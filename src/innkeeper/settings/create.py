@@ -56,6 +56,7 @@ def owned_at_create(guest: Guest, desired: Desired) -> tuple[str, ...]:
         names |= {f"{slot}.{part}" for part in (setting.key, *volume.parts)}
         names |= {f"{slot}={volume.path}"} if volume.path else set()
     fields = {"pool": desired.pool, "tags": desired.tags, "description": desired.description}
+    names |= {f"tags.{mark}" for mark in desired.marks}
     return tuple(sorted(names | {name for name, value in fields.items() if value is not None}))
 
 
@@ -150,7 +151,7 @@ def resize_params(slot: str, size: int) -> Params:
 
 
 def _tags(desired: Desired) -> tuple[str, ...]:
-    return canonical.tags(" ".join((*(desired.tags or ()), TAG)))
+    return canonical.tags(" ".join((*(desired.tags or ()), *desired.marks, TAG)))
 
 
 def _slots(guest: Guest, desired: Desired) -> Iterator[tuple[Volume, str]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.exposure import MONITORING
 from innkeeper.model.guests import ContainerNic, ContainerSpec, Disk, Mount, VirtualMachineNic, VirtualMachineSpec
 from innkeeper.model.objects import ClusterDefaults, Guest
 from innkeeper.settings import canonical, options, propstring, table
@@ -28,6 +29,7 @@ class Desired:
     volumes: tuple[Volume, ...]
     description: str | None
     tags: tuple[str, ...] | None
+    """All tags but those that Innkeeper adds; None: they are not managed."""
     pool: str | None
     running: bool | None
     name: str = ""
@@ -42,6 +44,8 @@ class Desired:
     """Container: volume id or short name, the cluster's default filled in (needed at creation only)."""
     ssh_keys: tuple[str, ...] | None = None
     """Container: public keys, which Proxmox takes at creation only."""
+    marks: frozenset[str] = frozenset()
+    """Tags that stand for something else that is declared; they are there beside all others."""
 
 
 def compile_guest(
@@ -78,6 +82,7 @@ def compile_guest(
         storage=defaults.storage,
         template=(spec.template or defaults.template) if isinstance(spec, ContainerSpec) else None,
         ssh_keys=spec.ssh_keys if isinstance(spec, ContainerSpec) else None,
+        marks=frozenset({MONITORING}) if spec.monitoring else frozenset(),
     )
     problems += _smuggling(guest, desired)
     return desired, tuple(problems) if container else tuple(problems) + _disk_warnings(guest, volumes)

@@ -49,6 +49,8 @@ _SPECIAL: dict[str, tuple[tuple[str, str, str, str], ...]] = {
         ("profile", "", "—", "as the fields that it fills in"),
         ("running", "", "live", "starts the guest or shuts it down; left out: power is not managed"),
         ("tags", "tags", "none", "case and order do not count; a `protected` tag set by hand stays"),
+        ("monitoring", "tags", "none", "a tag on the guest, and the role `node_exporter` inside it"),
+        ("expose", "", "—", "told to the network's other services, never to Proxmox"),
         ("description", "description", "none", ""),
         ("pool", "", "none", ""),
         ("needs", "", "—", "order only"),

@@ -409,3 +409,22 @@ def test_a_part_at_its_default_is_not_taken_away() -> None:
 
     assert not found.changes
     assert not found.delete
+
+
+@pytest.mark.parametrize(
+    ("spec", "settings", "tags", "wanted", "owned"),
+    [
+        ({"monitoring": True}, ("hostname",), "innkeeper;hand", ("hand", "innkeeper", "monitoring"), True),
+        ({"monitoring": True}, ("hostname", "tags.monitoring"), "innkeeper;monitoring", None, True),
+        ({}, ("hostname", "tags.monitoring"), "hand;innkeeper;monitoring", ("hand", "innkeeper"), False),
+        ({}, ("hostname",), "innkeeper;monitoring", None, False),
+        ({"monitoring": True, "tags": ["web"]}, ("hostname",), "innkeeper", ("innkeeper", "monitoring", "web"), True),
+    ],
+)
+def test_the_tag_of_a_measured_guest_comes_and_goes_alone(
+    spec: dict[str, Any], settings: tuple[str, ...], tags: str, wanted: tuple[str, ...] | None, owned: bool
+) -> None:
+    found = _of("Container", spec, *settings, also={"config": {"tags": tags}})
+    assert found.tags == wanted
+    assert ("tags.monitoring" in found.owned) is owned
+    assert not found.delete
