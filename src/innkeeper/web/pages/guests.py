@@ -1,0 +1,117 @@
+"""The list of all guests, and the page of one: what it is to be, what it is, what happened to it."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from innkeeper.control.errors import NotFound
+from innkeeper.control.ports import Commit, GuestQuery
+from innkeeper.engine.errors import EngineError
+from innkeeper.model.objects import Ref
+from innkeeper.model.records import GuestRecord
+from innkeeper.web.deps import Services, Viewer
+from innkeeper.web.parts import Parts
+from innkeeper.web.render import page
+from innkeeper.web.views import listing
+from innkeeper.web.views.comparing import compare
+from innkeeper.web.views.planview import change_view
+from innkeeper.web.views.timeline import timeline
+from innkeeper.web.views.words import HEALTH, SYNC, guest_path
+
+router = APIRouter()
+T = TypeVar("T")
+_PATIENCE = 3.0
+"""Seconds that a page waits for a cluster or git; it then shows what is remembered."""
+_POWERS = {
+    "running": (("shutdown", "Shut down"), ("reboot", "Restart"), ("stop", "Stop hard")),
+    "stopped": (("start", "Start"),),
+}
+
+
+@router.get("/guests")
+async def guests(request: Request, actor: Viewer, parts: Services) -> Response:
+    query = listing.from_address(request.query_params)
+    found = await parts.store.guests(query)
+    return page(
+        request,
+        "guests.html",
+        query=query,
+        page=found,
+        columns=listing.COLUMNS,
+        facets=_facets(parts, query),
+        filtered=listing.filtered(query),
+        sort_address=lambda sort: listing.sorted_by(query, sort),
+        earlier=listing.earlier(query),
+        later=listing.later(query, found.total),
+    )
+
+
+def _facets(parts: Parts, query: GuestQuery) -> tuple[object, ...]:
+    house = parts.commands.house
+    return (
+        ("sync", "Sync", query.sync, [(word, mark.word) for word, mark in SYNC.items()]),
+        ("health", "Health", query.health, [(word, mark.word) for word, mark in HEALTH.items()]),
+        ("source", "Source", query.sources, [(name, name) for name in sorted(house.sources)]),
+        ("cluster", "Cluster", query.clusters, [(name, name) for name in sorted(house.clusters)]),
+    )
+
+
+async def known(parts: Parts, source: str, kind: str, name: str) -> GuestRecord:
+    found = await parts.store.guest(source, Ref(kind, name))
+    if found is None:
+        raise NotFound(f"source {source} has no guest {kind}/{name}", "It may have been deleted: look into the list.")
+    return found
+
+
+@router.get("/guests/{source}/{kind}/{name}")
+async def guest(request: Request, source: str, kind: str, name: str, actor: Viewer, parts: Services) -> Response:
+    record = await known(parts, source, kind, name)
+    ref, commands = record.ref, parts.commands
+    drifts = await parts.store.drifts(source=source, ref=ref, ended=True)
+    jobs = await parts.store.jobs(source=source, ref=ref, limit=20)
+    (snapshots, first), (tasks, _), (commits, _) = await asyncio.gather(
+        _in_time(commands.snapshots(source, ref)),
+        _in_time(commands.tasks(source, ref)),
+        _in_time(_commits(parts, record)),
+    )
+    now = parts.clock()
+    return page(
+        request,
+        "guest.html",
+        guest=record,
+        here=guest_path(source, ref),
+        drifts=[item for item in drifts if item.ended_at is None],
+        told=[item for item in record.conditions if _tells(item.type, item.status)],
+        compared=compare(record.desired, record.live, record.pending, record.changes),
+        changes=[change_view(item) for item in record.changes],
+        snapshots=snapshots,
+        unseen=first,
+        timeline=timeline(commits, jobs, drifts, tasks, snapshots),
+        powers=_POWERS.get(record.power, (*_POWERS["stopped"], *_POWERS["running"])),
+        proposed=f"before-{now:%Y%m%d-%H%M}",
+    )
+
+
+def _tells(kind: str, status: str) -> bool:
+    """Whether a condition is news: those that are good when they hold, or bad when they do."""
+    return status == "True" if kind in ("PendingReboot", "Drifted", "OwnershipConflict") else status == "False"
+
+
+async def _in_time(asked: Awaitable[Sequence[T]]) -> tuple[Sequence[T], str]:
+    """What was asked for, or nothing and the reason."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await asked, ""
+    except EngineError as error:
+        return (), error.message
+    except TimeoutError:
+        return (), "The cluster does not answer quickly; what it alone knows is not shown."
+
+
+async def _commits(parts: Parts, record: GuestRecord) -> Sequence[Commit]:
+    if not record.file:
+        return ()
+    return await parts.commands.house.repository(record.source).log(20, record.file)

@@ -1,0 +1,55 @@
+"""The first page: what needs a person, what there is, what happened last, and the way to something new."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from innkeeper.control.forms import ProfileOptions
+from innkeeper.control.looking import Overview
+from innkeeper.engine.errors import EngineError
+from innkeeper.web.deps import Services, Viewer
+from innkeeper.web.parts import Parts
+from innkeeper.web.render import page
+from innkeeper.web.views.attention import attention
+
+router = APIRouter()
+
+
+@router.get("/")
+async def overview(request: Request, actor: Viewer, parts: Services) -> Response:
+    seen = await parts.commands.overview()
+    house = parts.commands.house
+    return page(
+        request,
+        "overview.html",
+        seen=seen,
+        attention=attention(seen),
+        figures=_figures(seen),
+        sources=house.sources,
+        clusters=house.clusters,
+        profiles=await profiles(parts),
+    )
+
+
+async def profiles(parts: Parts) -> tuple[ProfileOptions, ...]:
+    """What a new workload may be; nothing where no source can be asked now."""
+    try:
+        return (await parts.commands.options()).profiles
+    except EngineError:
+        return ()
+
+
+def _figures(seen: Overview) -> tuple[tuple[str, int, str], ...]:
+    """A word, a number, and the list that it counts."""
+    counts = seen.counts
+    return (
+        ("healthy", counts.health.get("Healthy", 0), "/guests?health=Healthy"),
+        ("progressing", counts.health.get("Progressing", 0), "/guests?health=Progressing"),
+        (
+            "degraded or missing",
+            counts.health.get("Degraded", 0) + counts.health.get("Missing", 0),
+            "/guests?sort=health",
+        ),
+        ("out of sync", counts.sync.get("OutOfSync", 0), "/guests?sync=OutOfSync"),
+        ("wait for a restart", counts.conditions.get("PendingReboot", 0), "/guests?sync=OutOfSync"),
+        ("jobs under way", counts.jobs.get("running", 0) + counts.jobs.get("pending", 0), "/jobs?state=running"),
+    )
