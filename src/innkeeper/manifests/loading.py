@@ -77,12 +77,27 @@ class _Loader:
     bundled: dict[str, ReadyProfile | None] = field(default_factory=dict)
     roles: Roles = field(default_factory=Roles)
     translated: list[Draft] = field(default_factory=list)
+    settings: list[Draft] = field(default_factory=list)
+    """Clusters that are told by settings of directories in other formats."""
 
     def add(self, found: Translation) -> None:
         self.diagnostics += found.diagnostics
         self.files += found.files
         for item in found.drafts:
-            self._add(item)
+            if item.ref.kind == "Cluster":
+                self.settings.append(item)
+            else:
+                self._add(item)
+
+    def _settle_clusters(self) -> None:
+        """A cluster that a manifest declares is meant instead of what a directory's own settings tell of one."""
+        own = next((ref for ref in self.places if ref.kind == "Cluster"), None)
+        for item in self.settings:
+            if own is None:
+                self._add(item)
+            else:
+                problem = f"not used: {own} is declared ({self.places[own]})"
+                self.diagnostics.append(finding("ClusterReplaced", item.origin, "", problem, "", "info"))
 
     def _add(self, item: Draft) -> None:
         if self._is_new(item.ref, item.origin):
@@ -130,6 +145,7 @@ class _Loader:
         return False
 
     def finish(self, given: str) -> Loaded:
+        self._settle_clusters()
         if not self.places and not has_errors(self.diagnostics):
             advice = f"A manifest is a YAML document with apiVersion: {API_VERSION}, in a file *.yaml or *.yml."
             self.diagnostics.append(Diagnostic("error", "NoManifests", f"{given} holds no manifests", advice))
@@ -143,23 +159,8 @@ class _Loader:
         findings = tuple(sorted(self.diagnostics, key=_order))
         return Loaded(declared, findings, tuple(self.files), tuple(self.translated))
 
-    def _prefer_own_clusters(self) -> None:
-        """A cluster that a manifest declares is meant instead of what a directory's own settings tell of one."""
-        clusters = [item for item in self.drafts if item.ref.kind == "Cluster"]
-        own = next((item for item in clusters if item not in self.translated), None)
-        if own is None:
-            return
-        for item in clusters:
-            if item in self.translated and item.origin.base is not None:
-                self.drafts.remove(item)
-                self.translated.remove(item)
-                del self.places[item.ref]
-                problem = f"not used: {own.ref} is declared ({own.origin.location})"
-                self.diagnostics.append(finding("ClusterReplaced", item.origin, "", problem, "", "info"))
-
     def _guests(self) -> Iterator[Guest]:
         waiting: list[Draft] = []
-        self._prefer_own_clusters()
         self.cluster_names = [ref.name for ref in self.places if ref.kind == "Cluster"]
         for found in self.drafts:
             if found.empty_fields:
