@@ -132,8 +132,8 @@ class Gitea:
         return [(item["id"], item["user"]["login"], item["body"]) for item in found]
 
     def statuses(self, repository: str, revision: str) -> list[tuple[str, str, str, str]]:
-        """State, context, text and URL of each, the newest first."""
-        found = self.call("GET", f"/repos/{repository}/commits/{revision}/statuses?sort=highestindex")
+        """State, context, text and URL of the newest of each context."""
+        found = self.call("GET", f"/repos/{repository}/commits/{revision}/status")["statuses"]
         return [(item["status"], item["context"], item["description"], item["target_url"]) for item in found]
 
     def webhook(self, repository: str, url: str, secret: str) -> int:
