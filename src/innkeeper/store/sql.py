@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, delete, func, insert, select, update
 
-from innkeeper.control.ports import Counts, GuestQuery, Page
+from innkeeper.control.ports import Counts, GuestQuery, GuestTally, Page
 from innkeeper.model.jobs import ENDED, Job, JobLog, JobState, Level, Request
 from innkeeper.model.objects import Ref
 from innkeeper.model.plan import Json
@@ -186,6 +186,13 @@ class SqlStore:
             jobs = await by(tables.jobs.c.state)
         return Counts(sum(sync.values()), sync, health, conditions, jobs)
 
+    async def tally(self) -> tuple[GuestTally, ...]:
+        guests = tables.guests.c
+        alike = (guests.cluster, guests.node, guests.power, guests.sync, guests.health)
+        async with self._database.read() as connection:
+            counted = await connection.execute(select(*alike, func.count()).group_by(*alike))
+            return tuple(GuestTally(*row) for row in counted.tuples())
+
     # Drift
 
     async def put_drift(self, found: Sequence[Drift], source: str) -> tuple[Drift, ...]:
@@ -266,8 +273,8 @@ class SqlStore:
         old = delete(tables.deliveries).where(tables.deliveries.c.at < at - DELIVERIES_KEPT)
         async with self._database.write() as connection:
             await connection.execute(old)
-            added = await connection.execute(put.on_conflict_do_nothing())
-            return bool(added.rowcount)
+            added = await connection.execute(put.on_conflict_do_nothing().returning(tables.deliveries.c.at))
+            return added.first() is not None
 
     # What was done, and small facts
 

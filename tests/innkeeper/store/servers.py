@@ -25,12 +25,13 @@ class Postgres:
     def __init__(self, directory: Path, binaries: Path) -> None:
         self.directory = directory
         self._binaries = binaries
-        self._user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+        self._user = "postgres" if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
         if self._user:
-            owner = pwd.getpwnam("postgres")
+            owner = pwd.getpwnam(self._user)
             os.chown(directory, owner.pw_uid, owner.pw_gid)
-        self._run("initdb", "-D", str(directory / "data"), "-A", "trust", "-U", "innkeeper", "-E", "UTF8", "--no-sync")
+        made = ("-D", str(directory / "data"), "-A", "trust", "-U", "innkeeper", "-E", "UTF8", "--locale=C.UTF-8")
+        self._run("initdb", *made, "--no-sync")
         self.start()
 
     def url(self, database: str) -> str:
@@ -50,7 +51,9 @@ class Postgres:
                 cwd=self.directory,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                **self._user,
+                user=self._user,
+                group=self._user,
+                extra_groups=[] if self._user else None,
             )
         self._run("pg_isready", "-h", str(self.directory), "-t", "20", retries=100)
 
@@ -59,9 +62,9 @@ class Postgres:
         self._process.send_signal(2)  # fast: sessions are ended, nothing is lost
         self._process.wait(20)
 
-    def database(self, name: str) -> str:
+    def database(self, name: str, template: str = "template0") -> str:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template0 LC_COLLATE "C.UTF-8" LC_CTYPE "C.UTF-8"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
 
     def _run(self, name: str, *arguments: str, retries: int = 1) -> None:
@@ -71,7 +74,9 @@ class Postgres:
                 cwd=self.directory,
                 capture_output=True,
                 check=False,
-                **self._user,
+                user=self._user,
+                group=self._user,
+                extra_groups=[] if self._user else None,
             )
             if done.returncode == 0:
                 return
