@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from innkeeper.engine.inside import Insider
 from innkeeper.engine.ports import Hypervisor
+from innkeeper.model.exposure import Expose
 from innkeeper.model.jobs import Job, JobLog, JobState, Level, Request
 from innkeeper.model.objects import Cluster, Declared, Ref
 from innkeeper.model.observed import ObservedGuest
@@ -63,6 +64,18 @@ class Counts:
     jobs: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class GuestTally:
+    """How many guests are alike in all of this."""
+
+    cluster: str
+    node: str
+    power: str
+    sync: str
+    health: str
+    count: int
+
+
 class Store(Protocol):
     """The control plane's memory: `innkeeper.store`, on SQLite or PostgreSQL. Losing it loses history, never guests."""
 
@@ -94,6 +107,7 @@ class Store(Protocol):
     async def guest(self, source: str, ref: Ref) -> GuestRecord | None: ...
     async def owner(self, cluster: str, vmid: int) -> tuple[str, Ref] | None: ...
     async def counts(self) -> Counts: ...
+    async def tally(self) -> tuple[GuestTally, ...]: ...
 
     async def put_drift(self, found: Sequence[Drift], source: str) -> tuple[Drift, ...]:
         """What drifts now; ends what is not among it. Returns what is new (ids filled in)."""
@@ -250,27 +264,25 @@ class Repository(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What others must know of one healthy guest. `backend` is the address that it really has."""
+    """What others must know of one healthy guest. `address` is the one that it really has.
+
+    `expose` and `monitoring` as declared; `health_path` of its first check over HTTP.
+    """
 
     source: str
     ref: Ref
     cluster: str
     vmid: int
-    name: str
     address: str
-    port: int | None = None
-    domain: str | None = None
-    public: bool = False
-    headers: bool = True
-    auth: bool = False
-    health_path: str | None = None
+    hostname: str
+    expose: Expose | None = None
     monitoring: bool = False
-    hostname: str = ""
+    health_path: str = ""
 
     @property
-    def backend(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{host}:{self.port}" if self.port is not None else host
+    def owner(self) -> str:
+        """Who may say what a domain leads to: `home/Container/web`."""
+        return f"{self.source}/{self.ref}"
 
 
 class Publisher(Protocol):
@@ -279,7 +291,10 @@ class Publisher(Protocol):
     name: str
 
     async def publish(self, services: Sequence[Service]) -> tuple[str, ...]:
-        """Tell exactly these, all that there are; returns what changed, a line each (none: nothing was written)."""
+        """Tell exactly these, all that there are; returns what changed, a line each (none: nothing was written).
+
+        Waiting or Stalled where something could not be told; all else was, and the next call tells the rest.
+        """
 
 
 @dataclass(frozen=True, slots=True)
