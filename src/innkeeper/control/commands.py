@@ -105,7 +105,7 @@ class Commands:
         return await request(self.house, again, retry_of=job)
 
     async def webhook(self, source: str, hint: Hint) -> tuple[Job | None, str]:
-        """What a genuine webhook leads to: a job, or none and the reason. Its payload chooses nothing but the moment."""
+        """What a genuine webhook leads to: a job, or none and the reason. It chooses nothing but the moment."""
         house, spec = self.house, self.house.source(source).spec
         if hint.delivery and not await house.store.new_delivery(source, hint.delivery, house.now()):
             return None, "this delivery was received before"
