@@ -1,25 +1,39 @@
 """The web application, put together from its parts. Refuses to start where a route does not say who may use it."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from innkeeper.web import deps, errors, events, pages, render, signin
+from innkeeper.web import deps, errors, events, hooks, ops, pages, render, signin
 from innkeeper.web.api import document
 from innkeeper.web.edge import Edge
 from innkeeper.web.limits import Limits
+from innkeeper.web.metrics import Metrics
 from innkeeper.web.parts import Parts
 from innkeeper.web.streams import Streams
 
 
 def create_app(parts: Parts) -> FastAPI:
-    app = FastAPI(title="Innkeeper", docs_url=None, redoc_url=None, openapi_url=None)
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def counting(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(metrics.watch(parts.bus, parts.store))
+        yield
+        task.cancel()
+
+    app = FastAPI(title="Innkeeper", docs_url=None, redoc_url=None, openapi_url=None, lifespan=counting)
+    app.state.metrics = metrics
     app.state.parts = parts
     app.state.templates = render.environment()
     app.state.streams = Streams(parts.bus)
     app.state.limits = Limits.of(parts.clock)
     errors.install(app)
-    for router in (signin.router, events.router):
+    for router in (signin.router, events.router, hooks.router, ops.router):
         app.include_router(router, include_in_schema=False)
     document.install(app)
     for router in pages.routers():

@@ -72,7 +72,7 @@ class Edge:
         try:
             if _announced(scope) > MAX_BODY:
                 found = problem(_too_large())
-                await JSONResponse(found.to_json(), found.status, {"Connection": "close"})(scope, ask, answer)
+                await JSONResponse(found.to_json(), found.status, dict(found.headers))(scope, ask, answer)
             else:
                 await self._app(scope, ask, answer)
         except Exception:
@@ -106,4 +106,4 @@ def _announced(scope: Scope) -> int:
 
 
 def _too_large() -> HTTPException:
-    return HTTPException(413, f"the body is larger than {MAX_BODY >> 10} KiB")
+    return HTTPException(413, f"the body is larger than {MAX_BODY >> 10} KiB", {"Connection": "close"})

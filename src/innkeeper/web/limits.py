@@ -27,14 +27,19 @@ class Limiter:
 
     def take(self, key: str) -> None:
         """Uses one try up; HTTPException 429 with Retry-After where none is left."""
-        left = self._left(key)
-        if left < 1:
-            wait = math.ceil((1 - left) * self.seconds / self.tries)
-            raise HTTPException(429, f"too many tries; the next one is good in {wait} s", {"Retry-After": str(wait)})
+        left = self.check(key)
         self._buckets[key] = (left - 1, self.clock().timestamp())
         self._buckets.move_to_end(key)
         if len(self._buckets) > MAX_KEYS:
             self._buckets.popitem(last=False)
+
+    def check(self, key: str) -> float:
+        """How many tries are left; HTTPException 429 where none is."""
+        left = self._left(key)
+        if left < 1:
+            wait = math.ceil((1 - left) * self.seconds / self.tries)
+            raise HTTPException(429, f"too many tries; the next one is good in {wait} s", {"Retry-After": str(wait)})
+        return left
 
     def forget(self, key: str) -> None:
         """What was tried under this key was in order."""

@@ -35,7 +35,7 @@ def server(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Server:
         port=port,
         http="h11",
         ws="none",
-        lifespan="off",
+        lifespan="on",
         proxy_headers=False,
         server_header=False,
         access_log=False,

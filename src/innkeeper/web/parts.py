@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from innkeeper.control.commands import Commands
 from innkeeper.control.ports import Accounts, Bus, Store
 from innkeeper.model.server import ServerSpec
+from innkeeper.web.hearing import NO_HOOKS, Hooks
 from innkeeper.web.oidc import Provider
 
 
@@ -27,6 +28,7 @@ class Parts:
     server: ServerSpec = field(default_factory=ServerSpec)
     providers: Mapping[str, Provider] = field(default_factory=dict)
     """Where people may sign in besides, by name: those of `server.signIn.oidc`."""
+    hooks: Hooks = NO_HOOKS
     clock: Callable[[], datetime] = now
 
     @property

@@ -152,7 +152,7 @@ async def serving(
     served = Served(made, here, clock, queue)
     task = asyncio.create_task(running.serve(sockets=[listener]))
     try:
-        while not running.started:
+        while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0)
         yield served
     finally:
