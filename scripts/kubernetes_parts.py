@@ -1,6 +1,7 @@
 """Build what the operator is tested against: kube-apiserver, kubectl and helm, once, outside the checkout.
 
     python scripts/kubernetes_parts.py          builds what is missing (minutes) and prints the paths as JSON
+    python scripts/kubernetes_parts.py --found  builds nothing
 
 They are compiled from their published Go modules into the user's cache, a directory for each version, and used from
 there for ever after. Kubernetes is made to be built from its own repository, so a module of our own requires it and
@@ -78,6 +79,7 @@ def _kubernetes(command: str) -> str:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps({name: str(path) for name, path in build().items()}, indent=2))
+        parts = found() if sys.argv[1:] == ["--found"] else build()
+        print(json.dumps({name: str(path) for name, path in parts.items()}, indent=2))
     except Missing as missing:
         sys.exit(f"needs: {missing}")

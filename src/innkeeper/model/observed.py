@@ -68,6 +68,8 @@ class Node:
     memory: int = 0
     free_memory: int = 0
     cpus: int = 0
+    busy: float = 0.0
+    """Processors in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Storage:
     available: bool = True
     free: int = 0
     type: str = ""
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)

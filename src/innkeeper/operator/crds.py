@@ -174,8 +174,7 @@ def _plain(model: type[BaseModel], *, defaults: bool) -> Schema:
 
 
 _ONE_WAY_IN = {
-    "rule": "has(self.tokenID) == has(self.tokenSecret) && has(self.username) == has(self.password)"
-    " && has(self.tokenID) != has(self.username)",
+    "rule": "has(self.tokenSecret) != has(self.password)",
     "message": "name tokenID with tokenSecret, or username with password",
 }
 

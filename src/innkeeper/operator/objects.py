@@ -12,11 +12,10 @@ RESTART = "innkeeper.dev/restart"
 DELETION = "innkeeper.dev/deletion"
 """`orphan`: when the object is deleted its machine stays, and belongs to nobody."""
 VMID = "innkeeper.dev/vmid"
-NODE = "innkeeper.dev/node"
 CLUSTER = "innkeeper.dev/cluster"
-"""What was decided for a new machine, recorded before it is made: its vmid, its node, its ProxmoxCluster."""
+"""What was decided for a new machine, recorded before it is made: its vmid, its ProxmoxCluster (namespace/name)."""
 
-_MATTER = (ADOPT, POWER, RESTART, DELETION, VMID, NODE, CLUSTER)
+_MATTER = (ADOPT, POWER, RESTART, DELETION, VMID, CLUSTER)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -4,7 +4,8 @@ The planner knows what a node must have (storages, bridges, the template); what 
 ProxmoxNode allow and whether there is room. Pure.
 """
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from innkeeper.model.guests import VirtualMachineSpec
@@ -36,8 +37,9 @@ class Ground:
     allowed: Allowed
     taken: set[int]
     """Vmids that exist, or that are promised to an object."""
-    memory: dict[str, int] = field(default_factory=dict)
-    count: dict[str, int] = field(default_factory=dict)
+    machines: Counter[str]
+    """By node, with those that are promised."""
+    memory: Counter[str] = field(default_factory=Counter)
     _tried: int = ASSIGNED[0]
 
     def vmid(self) -> int | None:
@@ -86,8 +88,8 @@ def choose(guest: Guest, ground: Ground) -> str | Report:
             lacks[name] = "; ".join(f"{item.summary}" for item in found)
     if fit:
         _, best = max(fit, key=lambda item: (item[0], item[1]))
-        ground.memory[best] = ground.memory.get(best, 0) + memory_of(guest)
-        ground.count[best] = ground.count.get(best, 0) + 1
+        ground.memory[best] += memory_of(guest)
+        ground.machines[best] += 1
         return best
     if findings and len(lacks) == len(ground.view.nodes) == 1:
         return of_findings(findings)  # type: ignore[arg-type]
@@ -96,7 +98,7 @@ def choose(guest: Guest, ground: Ground) -> str | Report:
 
 
 def _left(node: Node, ground: Ground) -> int:
-    return node.free_memory - ground.memory.get(node.name, 0)
+    return node.free_memory - ground.memory[node.name]
 
 
 def _lacks(guest: Guest, node: Node, ground: Ground) -> str:
@@ -108,7 +110,7 @@ def _lacks(guest: Guest, node: Node, ground: Ground) -> str:
     if allowed.nodes and node.name not in allowed.nodes:
         return "its ProxmoxCluster does not allow it"
     most = allowed.machines.get(node.name)
-    here = machines_on(node.name, ground.view.guests.values()) + ground.count.get(node.name, 0)
+    here = ground.machines[node.name]
     if most is not None and here >= most:
         return f"it has {here} machines, maxVMs is {most}"
     cores = (spec.cpu.cores or 1) * (spec.cpu.sockets or 1) if spec.cpu else 1
@@ -120,10 +122,6 @@ def _lacks(guest: Guest, node: Node, ground: Ground) -> str:
     return ""
 
 
-def machines_on(node: str, guests: Collection[object]) -> int:
-    """Virtual machines that live on a node, templates aside."""
-    return sum(
-        1
-        for seen in guests
-        if seen.node == node and seen.kind == "VirtualMachine" and not seen.template  # type: ignore[attr-defined]
-    )
+def machines(view: ClusterView) -> Counter[str]:
+    """How many virtual machines each node has, templates aside."""
+    return Counter(seen.node for seen in view.guests.values() if seen.kind == "VirtualMachine" and not seen.template)

@@ -5,7 +5,7 @@ how a second machine comes about.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from innkeeper.model.diagnostics import Diagnostic
@@ -52,13 +52,6 @@ def _named(reason: str, message: str) -> Iterable[Condition]:
         yield Condition("ResourcesAllocated", "False", "InsufficientResources", message[:_LONGEST])
     elif reason in _CREATION:
         yield Condition("VMCreated", "False", "CreationFailed", message[:_LONGEST])
-
-
-_NOT_FOUND = {
-    "UnknownStorage": ("storage", "spec.disks"),
-    "UnknownBridge": ("bridge", "spec.networks"),
-    "UnknownTemplate": ("template", "spec.template"),
-}
 
 
 def of_findings(findings: Iterable[Diagnostic], phase: Phase | None = "Error") -> Report:

@@ -12,7 +12,7 @@ from innkeeper.model.diagnostics import Location
 from innkeeper.model.guests import VirtualMachineSpec
 from innkeeper.model.objects import Guest, Origin, Ref
 from innkeeper.model.vitistack import MachineSpec
-from innkeeper.operator.objects import ADOPT, NODE, POWER, RESTART, VMID, Key, Object
+from innkeeper.operator.objects import ADOPT, POWER, RESTART, VMID, Key, Object
 from innkeeper.operator.reports import Report, of_findings, problem
 
 _POWERS = ("start", "stop", "restart")
@@ -24,7 +24,7 @@ def ref_of(key: Key) -> Ref:
 
 
 def guest_of(item: Object, cluster: str) -> Guest | Report:
-    """The guest that an object asks for, with the vmid and the node that were recorded for it; or what is wrong."""
+    """The guest that an object asks for, with the vmid that was recorded for it; or what is wrong."""
     try:
         machine = MachineSpec.model_validate_json(json.dumps(item.spec))
     except ValidationError as error:
@@ -43,16 +43,12 @@ def guest_of(item: Object, cluster: str) -> Guest | Report:
     valid = validate(VirtualMachineSpec, spec, "spec", origin)
     if isinstance(valid, tuple):
         return of_findings(valid)
-    valid = valid.model_copy(update={"cluster": cluster, **_recorded(machine, item.annotations)})
+    valid = valid.model_copy(update={"cluster": cluster, "vmid": machine.vmid or recorded(item.annotations)})
     adopt = ((ADOPT, "true"),) if item.annotations.get(ADOPT) == "true" else ()
     return Guest(ref_of(item.key), valid, origin, annotations=adopt)
 
 
-def _recorded(machine: MachineSpec, annotations: Mapping[str, str]) -> dict[str, object]:
-    vmid, node = annotations.get(VMID, ""), annotations.get(NODE)
-    found: dict[str, object] = {}
-    if machine.vmid is None and vmid.isdecimal():
-        found["vmid"] = int(vmid)
-    if machine.node is None and node:
-        found["node"] = node
-    return found
+def recorded(annotations: Mapping[str, str]) -> int | None:
+    """The vmid that was promised to an object before its machine was made."""
+    vmid = annotations.get(VMID, "")
+    return int(vmid) if vmid.isdecimal() else None

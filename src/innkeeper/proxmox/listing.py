@@ -99,6 +99,7 @@ def read_nodes(rows: Rows, members: Mapping[str, bool] | None) -> dict[str, Node
                 memory=memory,
                 free_memory=max(0, memory - int(row.get("mem") or 0)),
                 cpus=int(row.get("maxcpu") or 0),
+                busy=round(float(row.get("cpu") or 0) * int(row.get("maxcpu") or 0), 2),
             )
     return nodes
 
@@ -115,6 +116,7 @@ def read_storages(rows: Rows, nodes: Mapping[str, Node]) -> tuple[Storage, ...]:
             available=(row["node"] in silent or row.get("status") == "available")
             and (row["node"] not in nodes or nodes[row["node"]].online),
             free=max(0, int(row.get("maxdisk") or 0) - int(row.get("disk") or 0)),
+            total=int(row.get("maxdisk") or 0),
             type=row.get("plugintype") or "",
         )
         for row in rows

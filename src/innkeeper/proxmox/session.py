@@ -70,6 +70,8 @@ class Session:
         self.cluster = cluster
         self.identity = identity
         self.load: defaultdict[str, Load] = defaultdict(Load)
+        self.heard: Callable[[str, str, int], None] = lambda method, path, status: None
+        """Told of every answer; who counts calls sets it."""
         self._tls = tls
         self._directory = directory
         self._clock = clock
@@ -224,6 +226,7 @@ class Session:
                 problems.append(f"{line.endpoint}: {_said(error)}")
             else:
                 self._current = number
+                self.heard(method, target, answer.status)
                 return answer
             if untrusted is not None:
                 raise await distrust(line.endpoint, untrusted, self._tls)

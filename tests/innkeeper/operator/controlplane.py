@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -27,11 +27,8 @@ class Missing(Exception):
 
 def parts() -> Mapping[str, Path]:
     """The binaries; Missing says what is not there."""
-    spec = importlib.util.spec_from_file_location("kubernetes_parts", _SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: dict[str, Path] = module.found()
+    said = subprocess.run([sys.executable, str(_SCRIPT), "--found"], capture_output=True, text=True, check=True).stdout
+    found = {name: Path(path) for name, path in json.loads(said).items()}
     etcd = shutil.which("etcd")
     if etcd is None:
         raise Missing("etcd (Debian: etcd-server)")

@@ -1,0 +1,273 @@
+"""One look at a cluster for all of its machines that want work: what each needs, decided, recorded, and then done.
+
+The order is what makes a crash harmless. The plan is made; the vmid of every machine that is to be created is written
+into its object, with our finalizer; then the same plan is made again with those vmids, on the same observation, and is
+carried out. Whoever comes next finds the vmid in the object and our marker on the guest.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from innkeeper.engine.errors import EngineError, NotLetIn, Stalled, Waiting
+from innkeeper.engine.reconcile import Prepared, plan_again, prepare
+from innkeeper.model.objects import Declared, Guest, Ref
+from innkeeper.model.observed import ClusterView, ObservedGuest
+from innkeeper.model.plan import Plan, Step
+from innkeeper.model.vitistack import FINALIZER
+from innkeeper.operator import placing, reports
+from innkeeper.operator.access import Access
+from innkeeper.operator.board import Board
+from innkeeper.operator.objects import DELETION, VMID, Key, Object
+from innkeeper.operator.reports import Report
+from innkeeper.operator.wanted import guest_of, recorded, ref_of
+from innkeeper.operator.writer import Writer
+from innkeeper.planner import calls
+from innkeeper.planner.decide import Decision, protection
+from innkeeper.planner.pair import MAKING, Blocked, Ours, true_marker
+from innkeeper.planner.policy import Policy, Unreachable
+
+_AT_ONCE = 8
+_OTHERS = frozenset({"NotOurs", "OwnershipConflict", "KindConflict"})
+
+
+@dataclass(slots=True)
+class Wave:
+    """What is to be done (`prepared`), what is told without doing anything, and what wants another look."""
+
+    prepared: Prepared
+    keys: Mapping[Ref, Key]
+    reports: dict[Key, Report] = field(default_factory=dict)
+    same: dict[Key, ObservedGuest] = field(default_factory=dict)
+    """Machines that are as they should be."""
+    again: set[Key] = field(default_factory=set)
+    gone: set[Key] = field(default_factory=set)
+    """Objects that are being deleted and have no machine (any more)."""
+    orphans: dict[Key, ObservedGuest] = field(default_factory=dict)
+    """Machines that outlive their object, because it says so."""
+
+    @property
+    def view(self) -> ClusterView:
+        view = next(iter(self.prepared.views.values()))
+        assert isinstance(view, ClusterView)
+        return view
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes waves for one ProxmoxCluster. `source` is whose the guests are."""
+
+    cluster: Key
+    board: Board
+    writer: Writer
+    source: str
+
+    async def plan(self, keys: Collection[Key], access: Access) -> Wave:
+        """The wave of these machines. Raises the engine's error where the cluster cannot be seen."""
+        wanted, told = self._wanted(access)
+        chosen = frozenset(str(ref_of(key)) for key in keys)
+        policy = Policy(self.source, only=chosen or frozenset({""}))
+        declared = Declared((access.cluster,), (), tuple(wanted.values()))
+        prepared = await prepare(declared, {access.cluster.name: access.hypervisor}, policy)
+        seen = prepared.views[access.cluster.name]
+        if isinstance(seen, Unreachable):
+            kind = {"NotLetIn": NotLetIn, "Stalled": Stalled}.get(seen.cause, Waiting)
+            raise kind(seen.message, seen.advice)
+        wave = Wave(prepared, {ref_of(key): key for key in keys})
+        wave.reports = {key: report for key, report in told.items() if key in keys}
+        todo: dict[Ref, Decision] = {}
+        for decision in prepared.decisions:
+            await self._sort(decision, wave, todo)
+        made = {ref: decision for ref, decision in todo.items() if decision.step and decision.step.action == "create"}
+        promised = await self._promise(made, wave, access)
+        await self._bind(todo, wave)
+        wave.prepared = self._final(wave, [ref for ref in todo if ref not in made], promised, access)
+        self._leave(keys, wave)
+        return wave
+
+    def _wanted(self, access: Access) -> tuple[dict[Ref, Guest], dict[Key, Report]]:
+        """The guests of all machines of the cluster, and what is wrong with the others."""
+        wanted: dict[Ref, Guest] = {}
+        told: dict[Key, Report] = {}
+        holders: dict[int, Key] = {}
+        for item in self.board.machines(self.cluster):
+            if item.deleting:
+                continue
+            guest = guest_of(item, access.cluster.name)
+            if self.board.moved(item):
+                label = "its label names another ProxmoxCluster than the one that it was made on"
+                guest = reports.problem("ClusterChanged", f"{label}: set it back, or make a new Machine")
+            elif isinstance(guest, Guest):
+                guest = placing.forbidden(guest, access.allowed) or guest
+            if isinstance(guest, Guest) and guest.spec.vmid is not None:
+                holder = holders.setdefault(guest.spec.vmid, item.key)
+                if holder != item.key:
+                    said = f"vmid {guest.spec.vmid} belongs to Machine {holder.namespace}/{holder.name}"
+                    guest = reports.problem("OwnershipConflict", f"{said}: choose another, or leave spec.vmid out")
+            if isinstance(guest, Guest):
+                wanted[guest.ref] = guest
+            else:
+                told[item.key] = guest
+        return wanted, told
+
+    async def _sort(self, decision: Decision, wave: Wave, todo: dict[Ref, Decision]) -> None:
+        key, outcome, step = wave.keys[decision.guest.ref], decision.outcome, decision.step
+        if isinstance(outcome, Ours) and outcome.renamed:
+            said = f"vmid {outcome.observed.vmid} belongs to {outcome.renamed}"
+            wave.reports[key] = reports.problem("OwnershipConflict", f"{said}; nothing is taken from another Machine")
+            await self._another_vmid(key, wave)
+        elif isinstance(outcome, Blocked):
+            wave.reports[key] = reports.of_findings(decision.diagnostics, "Pending" if outcome.passing else "Error")
+            if outcome.passing:
+                wave.again.add(key)
+            elif outcome.code in _OTHERS and outcome.field == "spec.vmid":
+                await self._another_vmid(key, wave)
+        elif step is None:
+            wave.reports[key] = reports.of_findings(decision.diagnostics)
+        elif step.refused:
+            found = reports.of_findings(decision.diagnostics) if decision.diagnostics else None
+            wave.reports[key] = found or reports.problem("Refused", step.refused)
+        elif step.action == "noop" and decision.observed is not None:
+            waits = decision.difference.waiting if decision.difference else ()
+            wave.same[key] = decision.observed
+            wave.reports[key] = reports.exists(
+                decision.observed.vmid,
+                decision.observed.node,
+                running=decision.observed.power == "running",
+                waits=", ".join(change.field for change in waits),
+            )
+        else:
+            todo[decision.guest.ref] = decision
+
+    async def _another_vmid(self, key: Key, wave: Wave) -> None:
+        """A promised vmid that somebody else took in the meantime is given up; one that a person set is theirs."""
+        item = self.board.get(key)
+        if item is not None and item.spec.get("vmid") is None and recorded(item.annotations) is not None:
+            with contextlib.suppress(EngineError):  # the next look does it
+                await self.writer.annotate(item, {VMID: None})
+            wave.again.add(key)
+
+    async def _promise(self, made: Mapping[Ref, Decision], wave: Wave, access: Access) -> dict[Ref, Guest]:
+        """Node and vmid for every machine that is to be made, recorded in its object."""
+        taken = {*wave.view.guests, *self.board.promised()}
+        ground = placing.Ground(access.cluster, wave.view, access.allowed, taken, placing.machines(wave.view))
+        places = asyncio.Semaphore(_AT_ONCE)
+        found: dict[Ref, Guest] = {}
+
+        async def record(item: Object, guest: Guest, node: str, vmid: int) -> None:
+            async with places:
+                try:
+                    if FINALIZER not in item.finalizers or recorded(item.annotations) != guest.spec.vmid:
+                        item = await self.writer.promise(item, None if item.spec.get("vmid") else vmid, self.cluster)
+                    await self.writer.tell(item.key, reports.creating(vmid, node))
+                except EngineError:
+                    wave.again.add(item.key)
+                    return
+            spec = guest.spec.model_copy(update={"node": node, "vmid": vmid})
+            found[guest.ref] = replace(guest, spec=spec)
+
+        async with asyncio.TaskGroup() as group:
+            for ref, decision in made.items():
+                key = wave.keys[ref]
+                item = self.board.get(key)
+                node = placing.choose(decision.guest, ground)
+                vmid = decision.guest.spec.vmid or ground.vmid()
+                if item is None:
+                    continue
+                if isinstance(node, Report) or vmid is None:
+                    none = reports.problem("NoFreeVmid", "no vmid from 10000 to 99999 is free")
+                    wave.reports[key] = node if isinstance(node, Report) else none
+                    wave.again.add(key)
+                else:
+                    group.create_task(record(item, decision.guest, node, vmid))
+        return found
+
+    async def _bind(self, todo: dict[Ref, Decision], wave: Wave) -> None:
+        """Machines that exist: from now on their objects cannot go without us either."""
+        for key in [*wave.same, *(wave.keys[ref] for ref in todo)]:
+            item = self.board.get(key)
+            if item is not None and FINALIZER not in item.finalizers:
+                try:
+                    await self.writer.promise(item, None, self.cluster)
+                except EngineError:
+                    wave.again.add(key)
+                    todo.pop(ref_of(key), None)
+
+    def _final(self, wave: Wave, changed: Sequence[Ref], promised: Mapping[Ref, Guest], access: Access) -> Prepared:
+        """The plan with the promises in it, on what was seen already; only steps that are to run are in it."""
+        prepared = wave.prepared
+        if promised:
+            guests = tuple(promised.get(guest.ref, guest) for guest in prepared.declared.guests)
+            prepared = plan_again(prepared, replace(prepared.declared, guests=guests))
+            for decision in prepared.decisions:
+                if decision.guest.ref in promised and decision.step is None:
+                    wave.reports[wave.keys[decision.guest.ref]] = reports.of_findings(decision.diagnostics)
+        going = {*changed, *promised}
+        steps = tuple(step for step in prepared.plan.steps if step.ref in going and step.acts and not step.refused)
+        return replace(prepared, plan=replace(prepared.plan, steps=steps))
+
+    def _leave(self, keys: Collection[Key], wave: Wave) -> None:
+        """What is deleted: the machine first where it is ours, then the object."""
+        steps: list[Step] = []
+        for key in keys:
+            item = self.board.get(key)
+            if item is None or not item.deleting:
+                continue
+            seen = self._guest_of(key, wave.view)
+            vmid = recorded(item.annotations)
+            half = wave.view.guests.get(vmid) if vmid is not None else None
+            if FINALIZER not in item.finalizers:
+                wave.gone.add(key)
+            elif seen is None and half is not None and half.lock in MAKING:
+                wave.reports[key] = reports.problem("Deleting", f"machine {vmid} is still being created", None)
+                wave.again.add(key)
+            elif seen is None and not wave.view.complete:
+                gaps = " ".join(wave.view.gaps)
+                said = f"not every guest of the cluster can be seen, so that nobody knows whether it is gone: {gaps}"
+                wave.reports[key] = reports.problem("ViewIncomplete", said, None)
+                wave.again.add(key)
+            elif seen is None:
+                wave.gone.add(key)
+            elif item.annotations.get(DELETION) == "orphan":
+                wave.orphans[key] = seen
+            elif reason := _protected(item, seen):
+                advice = f"take it away, or let the machine stay: annotate {DELETION}=orphan"
+                wave.reports[key] = reports.problem(
+                    "Protected", f"machine {seen.vmid} is protected: {reason}; {advice}"
+                )
+            else:
+                steps.append(_deletion(ref_of(key), wave.prepared.declared.clusters[0].name, seen))
+        policy = replace(wave.prepared.policy, prune=bool(steps), max_deletes=len(steps))
+        plan: Plan = replace(wave.prepared.plan, steps=(*wave.prepared.plan.steps, *steps))
+        wave.prepared = replace(wave.prepared, policy=policy, plan=plan)
+
+    def _guest_of(self, key: Key, view: ClusterView) -> ObservedGuest | None:
+        ref = ref_of(key)
+        for seen in view.guests.values():
+            marker = true_marker(seen)
+            if marker and (marker.source, marker.kind, marker.name) == (self.source, ref.kind, ref.name):
+                return seen
+        return None
+
+
+def _protected(item: Object, seen: ObservedGuest) -> str:
+    """Proxmox's own flag counts only while the object asks for it: what we set, we may take away."""
+    if any(tag.casefold() == "protected" for tag in seen.tags):
+        return "it has the tag protected"
+    flag = (seen.config or {}).get("protection") == "1"
+    return protection(seen) if flag and item.spec.get("protection") else ""
+
+
+def _deletion(ref: Ref, cluster: str, seen: ObservedGuest) -> Step:
+    return Step(
+        "delete",
+        ref,
+        cluster,
+        seen.node,
+        seen.vmid,
+        "data-loss",
+        reason="its object is deleted",
+        operations=calls.delete(seen),
+        digest=seen.digest,
+    )
