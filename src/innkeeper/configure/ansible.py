@@ -1,4 +1,7 @@
-"""One run of `ansible-playbook` for one guest: a private directory, secrets through memory, events through a pipe."""
+"""One run of `ansible-playbook`: a private directory, secrets through memory, events through a pipe.
+
+It configures one guest, or several that need the same roles.
+"""
 
 import asyncio
 import contextlib
@@ -9,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,7 +28,6 @@ _COLLECTIONS = ".ansible/collections:/usr/share/ansible/collections"
 _LONGEST_LINE = 1 << 20
 _LAST_WORDS = 4000
 _GRACE = 5.0
-_SOCKET = "ssh.sock"
 
 _CONFIGURATION = """[defaults]
 # Ansible looks for results every millisecond; side by side that alone fills a core.
@@ -49,10 +51,13 @@ exec {ssh} "$@"
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """`others` are the guests of the same desired state, for the inventory; `values` the roles' variables with secrets
-    filled in; `lock` a descriptor that Ansible holds as long as it lives.
+    """One guest's part of a run.
+
+    `others` are the guests of the same desired state, for the inventory; `values` the roles' variables with secrets
+    filled in; `lock` a descriptor that Ansible holds as long as it lives. `ended` has no result, or Stalled, which
+    names the task that failed and why, without secrets.
     """
 
     item: Inside
@@ -63,45 +68,85 @@ class Run:
     facts: Mapping[str, object]
     lock: int
     seconds: float
+    tell: Tell
+    scrub: Scrubber
+    ended: "asyncio.Future[None]"
+    story: events.Story = field(default_factory=events.Story)
+
+    @property
+    def host(self) -> str:
+        return inventory.host_name(self.item)
+
+    def hear(self, event: events.Event) -> None:
+        if (shown := self.story.hear(event)) is not None:
+            self.tell(self.scrub(shown))
+        if self.story.well and not self.ended.done():
+            self.ended.set_result(None)
+
+    def judge(self, status: int, last_words: str) -> None:
+        """Say how it ended, once Ansible is gone, unless that is known already."""
+        story = self.story
+        if self.ended.done():
+            return
+        if story.well or (story.well is None and story.failure is None and status == 0):
+            self.ended.set_result(None)
+        elif story.failure is not None:
+            reason = self.scrub(events.told(story.failure))
+            self.ended.set_exception(Stalled(f"{self.who}: {reason}", events.advice(reason)))
+        else:
+            reason = self.scrub(last_words.strip()) or f"it ended with status {status}"
+            advice = "mend the role or its variables, then apply again"
+            self.ended.set_exception(Stalled(f"{self.who}: Ansible could not run: {reason}", advice))
+
+    def too_long(self) -> None:
+        if not self.ended.done():
+            said = f"{self.who}: Ansible took longer than {self.seconds:.0f} seconds, in the task `{self.story.task}`"
+            advice = "look at that task; what was done before it stays, and the next run goes on from there"
+            self.ended.set_exception(Stalled(self.scrub(said), advice))
 
 
-async def run(job: Run, tell: Tell, scrub: Scrubber) -> None:
-    """Run the guest's roles. Stalled names the task that failed and why, without secrets."""
+async def run(parts: Sequence[Run]) -> None:
+    """Run the roles of guests that all need the same ones. Afterwards every part has ended."""
     if find_spec("ansible") is None:
         raise Stalled("configuring guests needs the Python package ansible-core", "pip install innkeeper[guests]")
     ssh = need_command("ssh", "openssh-client")
+    heard = {part.host: part for part in parts}
     with _private_directory() as directory:
-        _write(job, directory, ssh)
-        story, last_words = events.Story(), ""
-        status: int | None = None
+        _write(parts, directory, ssh)
+        values = inventory.variables({part.host: part.values for part in parts})
         try:
-            with handed_over(inventory.variables(job.values)) as variables:
-                async with asyncio.timeout(job.seconds), _started(job, directory, str(variables)) as (process, lines):
+            with handed_over(values) as variables:
+                async with (
+                    asyncio.timeout(parts[0].seconds),
+                    _started(parts, directory, str(variables)) as (process, lines),
+                ):
                     assert process.stdout is not None  # asked for
                     reading = asyncio.create_task(_tail(process.stdout))
                     async for line in lines:
-                        if (shown := story.hear(line.decode(errors="replace"))) is not None:
-                            tell(scrub(shown))
+                        _hear(line.decode(errors="replace"), heard)
                     last_words = await reading
                     status = await process.wait()
         except TimeoutError:
-            raise Stalled(
-                scrub(f"{job.who}: Ansible took longer than {job.seconds:.0f} seconds, in the task `{story.task}`"),
-                "look at that task; what was done before it stays, and the next run goes on from there",
-            ) from None
+            for part in parts:
+                part.too_long()
+            return
         finally:
-            await _end_shared_connection(ssh, directory)
-    story.rescued(status == 0)
-    _judge(job, status, story, last_words, scrub)
+            for number in range(len(parts)):
+                await _end_shared_connection(ssh, directory, number)
+    for part in parts:
+        part.judge(status, last_words)
 
 
-def _judge(job: Run, status: int | None, story: events.Story, last_words: str, scrub: Scrubber) -> None:
-    if story.failure is not None:
-        reason = scrub(events.told(story.failure))
-        raise Stalled(f"{job.who}: {reason}", events.advice(reason))
-    if status != 0:
-        reason = scrub(last_words.strip()) or f"it ended with status {status}"
-        raise Stalled(f"{job.who}: Ansible could not run: {reason}", "mend the role or its variables, then apply again")
+def _hear(line: str, parts: Mapping[str, Run]) -> None:
+    event = events.read(line)
+    if event is None:
+        return
+    if event["event"] == "stats":
+        for host, counts in event["hosts"].items():
+            if host in parts:
+                parts[host].story.end(counts)
+    elif (part := parts.get(event.get("host", ""))) is not None:
+        part.hear(event)
 
 
 @contextlib.contextmanager
@@ -113,30 +158,42 @@ def _private_directory() -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _write(job: Run, directory: Path, ssh: str) -> None:
-    own: dict[str, object] = {**job.facts}
-    if job.way.pct:
-        own |= {"ansible_become": False, "ansible_ssh_use_tty": False}
-        wrapper = directory / "ssh"
-        wrapper.write_text(_WRAPPER.format(ssh=ssh, pct=" ".join(job.way.pct)))
-        wrapper.chmod(0o700)
-    others = {item.ref: item for item in (*job.others, job.item)}
-    path = roles.search_path(call.directory for call in job.item.roles)
+def _write(parts: Sequence[Run], directory: Path, ssh: str) -> None:
+    own = {part.host: _reached(part, number, directory, ssh) for number, part in enumerate(parts)}
+    items = [part.item for part in parts]
+    known = {item.ref: item for item in (*parts[0].others, *items)}
+    called = [call.directory for call in items[0].roles]
+    path = roles.search_path(called)
     texts = {
-        "inventory.json": inventory.inventory(others.values(), {inventory.host_name(job.item): own}),
-        "playbook.yml": inventory.playbook(
-            job.item, [roles.found_by_name(call.directory, path) for call in job.item.roles]
-        ),
-        "ssh_config": routes.ssh_config(job.way, _SOCKET),
+        "inventory.json": inventory.inventory(known.values(), own),
+        "playbook.yml": inventory.playbook(items, [roles.found_by_name(role, path) for role in called]),
         "ansible.cfg": _CONFIGURATION,
     }
     for name, text in texts.items():
         (directory / name).write_text(text, encoding="utf-8")
 
 
-def _environment(job: Run, directory: Path) -> dict[str, str]:
+def _reached(part: Run, number: int, directory: Path, ssh: str) -> dict[str, object]:
+    """The guest's own variables, with the files written that its way needs."""
+    config = directory / f"ssh-{number}.config"
+    config.write_text(routes.ssh_config(part.way, _socket(number)), encoding="utf-8")
+    own: dict[str, object] = {**part.facts, "ansible_ssh_args": f"-F {config}"}
+    if part.way.pct:
+        wrapper = directory / f"ssh-{number}"
+        wrapper.write_text(_WRAPPER.format(ssh=ssh, pct=" ".join(part.way.pct)), encoding="utf-8")
+        wrapper.chmod(0o700)
+        own |= {"ansible_become": False, "ansible_ssh_use_tty": False, "ansible_ssh_executable": str(wrapper)}
+    return own
+
+
+def _socket(number: int) -> str:
+    return f"ssh-{number}.sock"
+
+
+def _environment(parts: Sequence[Run], directory: Path) -> dict[str, str]:
     """All that Ansible gets to know of our environment: its search path and where collections are."""
-    values = {
+    called = (call.directory for call in parts[0].item.roles)
+    return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(directory),
         "LC_ALL": "C.UTF-8",
@@ -148,10 +205,10 @@ def _environment(job: Run, directory: Path) -> dict[str, str]:
         "ANSIBLE_VARS_PLUGINS": str(_PLUGINS / "vars"),
         "ANSIBLE_VARS_ENABLED": "innkeeper_variables",
         "ANSIBLE_COLLECTIONS_PATH": f"{Path.home()}/{_COLLECTIONS}",
-        "ANSIBLE_ROLES_PATH": ":".join(map(str, roles.search_path(call.directory for call in job.item.roles))),
+        "ANSIBLE_ROLES_PATH": ":".join(map(str, roles.search_path(called))),
         "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml",
+        "ANSIBLE_FORKS": str(len(parts)),
         "ANSIBLE_PIPELINING": "1",
-        "ANSIBLE_SSH_ARGS": f"-F {directory / 'ssh_config'}",
         "ANSIBLE_SSH_TRANSFER_METHOD": "piped",
         # A guest that is busy, or has just been started, may miss one connection.
         "ANSIBLE_SSH_RETRIES": "3",
@@ -159,14 +216,11 @@ def _environment(job: Run, directory: Path) -> dict[str, str]:
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
         "ANSIBLE_DEPRECATION_WARNINGS": "0",
     }
-    if job.way.pct:
-        values["ANSIBLE_SSH_EXECUTABLE"] = str(directory / "ssh")
-    return values
 
 
 @asynccontextmanager
 async def _started(
-    job: Run, directory: Path, variables: str
+    parts: Sequence[Run], directory: Path, variables: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.StreamReader]]:
     """Ansible and its events. It is gone, with all that it started, when the block is left."""
     reader, writer = os.pipe()
@@ -175,16 +229,17 @@ async def _started(
     transport, _ = await loop.connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(lines), os.fdopen(reader, "rb", buffering=0)
     )
+    own = {"INNKEEPER_EVENTS": str(writer), "INNKEEPER_VARIABLES": variables}
     try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "ansible", "playbook"),
             *("-i", "inventory.json", "playbook.yml"),
             cwd=directory,
-            env=_environment(job, directory) | {"INNKEEPER_EVENTS": str(writer), "INNKEEPER_VARIABLES": variables},
+            env=_environment(parts, directory) | own,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            pass_fds=(writer, job.lock),
+            pass_fds=(writer, *(part.lock for part in parts)),
             start_new_session=True,
         )
     except BaseException:
@@ -221,11 +276,11 @@ async def _tail(stream: asyncio.StreamReader) -> str:
     return kept.decode(errors="replace")
 
 
-async def _end_shared_connection(ssh: str, directory: Path) -> None:
-    if not (directory / _SOCKET).exists():
+async def _end_shared_connection(ssh: str, directory: Path, number: int) -> None:
+    if not (directory / _socket(number)).exists():
         return
     process = await asyncio.create_subprocess_exec(
-        *(ssh, "-F", str(directory / "ssh_config"), "-O", "exit", "guest"),
+        *(ssh, "-F", str(directory / f"ssh-{number}.config"), "-O", "exit", "guest"),
         cwd=directory,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,

@@ -10,6 +10,10 @@ import yaml
 BUNDLED = Path(__file__).parent.parent / "roles"
 """The roles that come with Innkeeper."""
 
+RECIPE = "recipe"
+"""The bundled role that runs cookbooks."""
+COOKBOOK = ("attributes", "files", "libraries", "metadata.rb", "recipes", "resources", "templates")
+"""What a cookbook is made of; what else lies in its directory (`container.local.env`) stays where it is."""
 _IGNORED = frozenset({".git", "__pycache__", "molecule", ".ansible"})
 _LARGEST = 64 * 1024 * 1024
 
@@ -47,6 +51,11 @@ class Roles:
         return found
 
 
+def is_cookbook(directory: Path) -> bool:
+    """Whether a role's directory holds a recipe in place of tasks."""
+    return (directory / "recipes/default.rb").is_file() and not (directory / "tasks").is_dir()
+
+
 def search_path(directories: Iterable[str]) -> tuple[Path, ...]:
     """Where Ansible looks for roles: beside each of these, then among the bundled ones."""
     return tuple(dict.fromkeys([*(Path(directory).absolute().parent for directory in directories), BUNDLED]))
@@ -67,6 +76,8 @@ def _with_dependencies(role: Path) -> Iterator[Path]:
             continue
         seen.add(role)
         yield role
+        if is_cookbook(role):
+            waiting.append(BUNDLED / RECIPE)
         for name in _dependencies(role):
             found = next((base / name for base in (role.parent, BUNDLED) if (base / name).is_dir()), None)
             if found is not None:  # one that is not there is Ansible's to refuse: it may be a collection's
@@ -114,11 +125,16 @@ def _brought_in(value: object) -> Iterator[str]:
 def _content_hash(role: Path) -> str:
     if not role.is_dir():
         raise BadRole(f"there is no role directory {role}", "name a bundled role, or a directory beside the manifest")
-    if not any((role / part).exists() for part in ("tasks", "meta", "handlers", "defaults")):
-        raise BadRole(f"{role} is not an Ansible role: it has no tasks/main.yml", "put the tasks there")
+    cookbook = is_cookbook(role)
+    if not cookbook and not any((role / part).exists() for part in ("tasks", "meta", "handlers", "defaults")):
+        raise BadRole(
+            f"{role} is not an Ansible role: it has no tasks/main.yml",
+            "put the tasks there, or a recipe into recipes/default.rb",
+        )
     whole, root, size = hashlib.sha256(), role.resolve(), 0
     for path in sorted(role.rglob("*")):
-        if _IGNORED.intersection(path.relative_to(role).parts):
+        parts = path.relative_to(role).parts
+        if _IGNORED.intersection(parts) or (cookbook and parts[0] not in COOKBOOK):
             continue
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             raise BadRole(f"{path} is a link that leads out of its role", "put the file itself into the role")

@@ -159,4 +159,6 @@ def _upwards(start: Path) -> list[Path]:
 
 
 def _is_role(place: Path) -> bool:
-    return any((place / part).is_dir() for part in ("tasks", "meta", "handlers", "defaults"))
+    """Whether a directory is an Ansible role, or a cookbook in its place."""
+    parts = ("tasks", "meta", "handlers", "defaults")
+    return any((place / part).is_dir() for part in parts) or (place / "recipes/default.rb").is_file()

@@ -13,6 +13,7 @@ from innkeeper.model.objects import Origin
 PROJECTS = "app_projects"
 STORE = "vault"
 _HEADER = "$ANSIBLE_VAULT;"
+_OF_VAULT = "vault_"
 _READ = re.compile(rf"({PROJECTS}|(proxmox|lxc|kvm|app|appuser|base_os)_\w+)(\.|$)")
 """The variables that this format reads; what stands in others is Ansible's alone."""
 _WHOLE = re.compile(r"\{\{\s*(?P<name>[A-Za-z_]\w*)\s*(\|[^{}]*)?\}\}")
@@ -37,8 +38,9 @@ class Secret:
 
 @dataclass
 class Variables:
-    """`values` are as written; `vaults` the encrypted files, relative to the tree's root."""
+    """`values` are as written; `vaults` the encrypted files by their paths, `usual` where one is looked for."""
 
+    usual: str
     values: dict[str, object] = field(default_factory=dict)
     passages: dict[str, Passage] = field(default_factory=dict)
     vaults: list[str] = field(default_factory=list)
@@ -65,7 +67,7 @@ class Variables:
             name = whole["name"]
             if name in self.values and not _is_secret(self.values[name]):
                 return self.resolve(self.values[name], name, depth + 1)
-            if self.vaults:
+            if self.vaults or name.startswith(_OF_VAULT):
                 return Secret(STORE, name)
         problem = f"{value} is a template that only Ansible can fill in"
         advice = "Write the value, or the name of one variable in {{ }}."
@@ -73,10 +75,11 @@ class Variables:
         return None
 
     def stores(self, tree: Tree) -> dict[str, object]:
-        """The secret store of the vault, as a manifest declares it."""
-        if not self.vaults:
+        """The secret store of the vault, as a manifest declares it; none where nothing refers to one."""
+        written = str(self.values)
+        if not self.vaults and _OF_VAULT not in written:
             return {}
-        store: dict[str, object] = {"vault": self.vaults[0]}
+        store: dict[str, object] = {"vault": next(iter(self.vaults), self.usual)}
         if (password := _password_file(tree)) is not None:
             store["vaultPasswordFile"] = password
         return {STORE: store}
@@ -84,7 +87,7 @@ class Variables:
 
 def read_variables(tree: Tree, group_vars: str) -> Variables:
     """All files of `group_vars/all`; later ones over earlier ones, as Ansible reads them."""
-    found = Variables()
+    found = Variables(f"{group_vars}/all/vault.yml")
     for file in files_for_all(tree, group_vars):
         text = tree.text(file)
         if text is None:

@@ -1,0 +1,4 @@
+{
+  description = "Machines as a flake's output";
+  outputs = { self }: { proxnix = import ./proxnix.nix; };
+}
