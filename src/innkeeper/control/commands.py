@@ -125,7 +125,7 @@ class Commands:
             return None, f"source {source} names no forge: pull requests are not planned"
         if hint.closed:
             return None, "the pull request is closed"
-        payload: dict[str, Json] = {"ref": hint.head, "pull": hint.pull, "trusted": not hint.fork}
+        payload: dict[str, Json] = {"ref": hint.ref, "pull": hint.pull, "trusted": not hint.fork}
         return await self._job(actor, "plan", source, payload), "accepted"
 
     async def rollback(self, actor: Actor, source: str, to: str, *, snapshot: bool = False) -> Job:

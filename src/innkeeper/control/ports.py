@@ -436,8 +436,8 @@ Insides = Callable[[Declared], AbstractAsyncContextManager[Insider | None]]
 class Hint(Protocol):
     """What a webhook tells, once it is proved genuine. It is never more than a reason to look.
 
-    `after` is the branch's new commit; `pull` the number of a pull request, `head` its commit, `fork`: it comes from
-    another repository.
+    `after` is the branch's new commit; `pull` the number of a pull request, `head` its commit, `ref` where the forge
+    keeps it, `fork`: it comes from another repository.
     """
 
     @property
@@ -452,6 +452,8 @@ class Hint(Protocol):
     def pull(self) -> int | None: ...
     @property
     def head(self) -> str: ...
+    @property
+    def ref(self) -> str: ...
     @property
     def fork(self) -> bool: ...
     @property
