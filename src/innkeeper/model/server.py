@@ -104,7 +104,14 @@ class CaddyPublisher(Value):
     admin: Url | None = None
     forward_auth: Url | None = None
     """Where services with `auth` send their requests to be checked first."""
-    internal: tuple[str, ...] = ("private_ranges",)
+    internal: tuple[
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^(private_ranges|[0-9A-Fa-f.:]+(/\d{1,3})?)$"),
+            Field(description="private_ranges, or a network such as 10.0.0.0/8"),
+        ],
+        ...,
+    ] = ("private_ranges",)
     """Who may reach services that are not public."""
     tls: Literal["auto", "internal", "off"] = "auto"
 
