@@ -28,6 +28,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "virtual-machine": lambda: reference_pages.fields("VirtualMachine"),
     "profile": lambda: reference_pages.fields("Profile"),
     "application": lambda: reference_pages.fields("Application"),
+    "source": lambda: reference_pages.fields("Source"),
+    "server": lambda: reference_pages.fields("Server"),
     "pvesim-methods": reference_pages.methods,
     "diagnostics": diagnostic_pages.diagnostics,
     "conditions": diagnostic_pages.conditions,

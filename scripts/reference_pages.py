@@ -14,6 +14,8 @@ from innkeeper.manifests.vocabulary import Vocabulary, vocabulary
 from innkeeper.model.applications import ApplicationSpec
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import ClusterSpec, Metadata, ProfileSpec
+from innkeeper.model.server import ServerSpec
+from innkeeper.model.sources import SourceSpec
 from pvesim.api.router import Router
 
 _VERBS = ["GET", "POST", "PUT", "DELETE"]
@@ -24,6 +26,8 @@ _MODELS: dict[str, type[BaseModel]] = {
     "VirtualMachine": VirtualMachineSpec,
     "Profile": ProfileSpec,
     "Application": ApplicationSpec,
+    "Source": SourceSpec,
+    "Server": ServerSpec,
 }
 _WORDS: dict[str, Any] = tomllib.loads((Path(__file__).parent / "fields.toml").read_text(encoding="utf-8"))
 

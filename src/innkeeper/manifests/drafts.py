@@ -17,6 +17,8 @@ from innkeeper.model.applications import ApplicationSpec
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import API_VERSION, ClusterSpec, Metadata, Origin, ProfileSpec, Ref
+from innkeeper.model.server import ServerSpec
+from innkeeper.model.sources import SourceSpec
 
 MODELS: Mapping[str, type[BaseModel]] = {
     "Application": ApplicationSpec,
@@ -25,7 +27,10 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "Profile": ProfileSpec,
     "VirtualMachine": VirtualMachineSpec,
 }
-KINDS = tuple(MODELS)
+SETTINGS: Mapping[str, type[BaseModel]] = {"Server": ServerSpec, "Source": SourceSpec}
+"""What a server is told about itself; it declares no guests."""
+EVERY = {**MODELS, **SETTINGS}
+KINDS = tuple(EVERY)
 _TOP = ("apiVersion", "kind", "metadata", "spec")
 _GROUP = API_VERSION.partition("/")[0]
 
@@ -73,8 +78,8 @@ def draft(document: Document, file: str, text: str) -> Draft | Rejected | Foreig
     metadata = validate(Metadata, without_empty(raw), "metadata", origin) if isinstance(raw, Mapping) else ()
     if document.problems or isinstance(metadata, tuple) or found or not isinstance(spec, dict):
         found += metadata if isinstance(metadata, tuple) else ()
-        if isinstance(kind, str) and kind in MODELS and isinstance(spec, dict):
-            checked = validate(MODELS[kind], without_empty(spec), "spec", origin)
+        if isinstance(kind, str) and kind in EVERY and isinstance(spec, dict):
+            checked = validate(EVERY[kind], without_empty(spec), "spec", origin)
             found += checked if isinstance(checked, tuple) else ()
         return Rejected(_ref(value), _together(document, origin, found))
     return Draft(Ref(str(kind), metadata.name), metadata, spec, passage, origin, document.empty_fields)

@@ -7,11 +7,11 @@ from pathlib import Path
 from innkeeper.manifests.applications import Expanded, expand
 from innkeeper.manifests.checks import check_guest
 from innkeeper.manifests.crosschecks import check_clusters, check_together
-from innkeeper.manifests.drafts import KINDS, Draft, Foreign, Rejected, draft, without_empty
+from innkeeper.manifests.drafts import KINDS, SETTINGS, Draft, Foreign, Rejected, draft, without_empty
 from innkeeper.manifests.files import SourceText, bundled_profiles, directory_of, read
 from innkeeper.manifests.formats import vitistack
 from innkeeper.manifests.formats.proxnix import Evaluate
-from innkeeper.manifests.formats.translation import Format, Translation, translate
+from innkeeper.manifests.formats.translation import Translation, translate
 from innkeeper.manifests.insides import Roles, check_references, role_directories
 from innkeeper.manifests.layers import Layer, located, roles_of, together
 from innkeeper.manifests.origins import finding
@@ -22,6 +22,8 @@ from innkeeper.manifests.yamltext import documents
 from innkeeper.model.diagnostics import Diagnostic, Location, has_errors
 from innkeeper.model.exposure import EXPORTER
 from innkeeper.model.objects import API_VERSION, Cluster, ClusterSpec, Declared, Guest, Metadata, Origin, Ref
+from innkeeper.model.server import Server, ServerSpec
+from innkeeper.model.sources import Format, Source, SourceSpec
 
 _GROUP = API_VERSION.partition("/")[0]
 
@@ -30,13 +32,16 @@ _GROUP = API_VERSION.partition("/")[0]
 class Loaded:
     """`files` are those that hold manifests. Where `diagnostics` hold an error, `declared` is incomplete.
 
-    `translated` are the objects that stand in another format, in the words of ours.
+    `translated` are the objects that stand in another format, in the words of ours. `sources` and `servers` are what a
+    server is told about itself.
     """
 
     declared: Declared
     diagnostics: tuple[Diagnostic, ...]
     files: tuple[str, ...]
     translated: tuple[Draft, ...] = ()
+    sources: tuple[Source, ...] = ()
+    servers: tuple[Server, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -47,20 +52,24 @@ def load(
     paths: Iterable[str | Path],
     format: Format | None = None,  # noqa: A002 (the field's own word)
     evaluate: Evaluate | None = None,
+    clusters: Iterable[Cluster] = (),
 ) -> Loaded:
     """Read files, directories and `-` (standard input). Never raises for anything that they hold.
 
     `format` says what a directory is in; None: as it plainly is. Native manifests beside are read all the same.
-    `evaluate` gives the output of a flake, which takes a process and so is not done here.
+    `evaluate` gives the output of a flake, which takes a process and so is not done here. `clusters` are those that a
+    server knows besides.
     """
-    loader = _Loader(machines=format in (None, "vitistack"))
+    loader = _Loader(machines=format in (None, "vitistack"), clusters=list(clusters))
+    loader.places.update((Ref("Cluster", item.name), item.origin.location) for item in loader.clusters)
+    known = len(loader.places)
     paths = tuple(paths)
     found = translate(paths, format, evaluate)
     loader.add(found)
     for source in read(path for path in paths if Path(path) not in found.roots or Path(path).is_dir()):
         if source.failure is not None or not found.covers(source.file) or _GROUP in source.text:
             loader.take(source)
-    return loader.finish(", ".join(map(str, paths)))
+    return loader.finish(", ".join(map(str, paths)), empty=len(loader.places) == known)
 
 
 @dataclass(slots=True)
@@ -76,6 +85,8 @@ class _Loader:
     profiles: dict[str, ReadyProfile] = field(default_factory=dict)
     bundled: dict[str, ReadyProfile | None] = field(default_factory=dict)
     roles: Roles = field(default_factory=Roles)
+    sources: list[Source] = field(default_factory=list)
+    servers: list[Server] = field(default_factory=list)
     translated: list[Draft] = field(default_factory=list)
     settings: list[Draft] = field(default_factory=list)
     """Clusters that are told by settings of directories in other formats."""
@@ -144,9 +155,9 @@ class _Loader:
         self.diagnostics.append(finding("DuplicateName", origin, "metadata.name", problem, advice))
         return False
 
-    def finish(self, given: str) -> Loaded:
+    def finish(self, given: str, *, empty: bool) -> Loaded:
         self._settle_clusters()
-        if not self.places and not has_errors(self.diagnostics):
+        if empty and not self.settings and not has_errors(self.diagnostics):
             advice = f"A manifest is a YAML document with apiVersion: {API_VERSION}, in a file *.yaml or *.yml."
             self.diagnostics.append(Diagnostic("error", "NoManifests", f"{given} holds no manifests", advice))
         guests = tuple(self._guests())
@@ -157,7 +168,8 @@ class _Loader:
         profiles = tuple(ready.profile for ready in self.profiles.values())
         declared = Declared(tuple(self.clusters), profiles, guests)
         findings = tuple(sorted(self.diagnostics, key=_order))
-        return Loaded(declared, findings, tuple(self.files), tuple(self.translated))
+        translated, sources, servers = tuple(self.translated), tuple(self.sources), tuple(self.servers)
+        return Loaded(declared, findings, tuple(self.files), translated, sources, servers)
 
     def _guests(self) -> Iterator[Guest]:
         waiting: list[Draft] = []
@@ -169,6 +181,8 @@ class _Loader:
                 self._cluster(found)
             elif found.ref.kind == "Profile":
                 self._profile(found)
+            elif found.ref.kind in SETTINGS:
+                self._setting(found)
             else:
                 waiting.append(found)
         self.drafts.clear()
@@ -197,6 +211,20 @@ class _Loader:
             self.diagnostics += spec
         else:
             self.clusters.append(Cluster(found.ref.name, spec, found.origin))
+
+    def _setting(self, found: Draft) -> None:
+        if found.ref.kind == "Source":
+            source = validate(SourceSpec, without_empty(found.spec), "spec", found.origin)
+            if isinstance(source, tuple):
+                self.diagnostics += source
+            else:
+                self.sources.append(Source(found.ref.name, source, found.origin))
+            return
+        server = validate(ServerSpec, without_empty(found.spec), "spec", found.origin)
+        if isinstance(server, tuple):
+            self.diagnostics += server
+        else:
+            self.servers.append(Server(found.ref.name, server, found.origin))
 
     def _profile(self, found: Draft) -> None:
         ready = read_profile(found)

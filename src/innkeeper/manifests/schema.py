@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from innkeeper.manifests.drafts import MODELS
+from innkeeper.manifests.drafts import EVERY
 from innkeeper.model.objects import API_VERSION, Metadata
 
 _TEMPLATE = "#/$defs/{model}"
@@ -13,7 +13,7 @@ _TEMPLATE = "#/$defs/{model}"
 def json_schema() -> dict[str, Any]:
     """One schema for all kinds (draft 2020-12); `kind` decides what `spec` may hold."""
     definitions: dict[str, Any] = {}
-    models: tuple[type[BaseModel], ...] = (Metadata, *MODELS.values())
+    models: tuple[type[BaseModel], ...] = (Metadata, *EVERY.values())
     for model in models:
         schema = model.model_json_schema(by_alias=True, ref_template=_TEMPLATE)
         definitions |= schema.pop("$defs", {})
@@ -27,7 +27,7 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "apiVersion": {"const": API_VERSION},
-            "kind": {"enum": list(MODELS), "description": "What this manifest declares"},
+            "kind": {"enum": list(EVERY), "description": "What this manifest declares"},
             "metadata": _reference(Metadata),
             "spec": {"type": "object"},
         },
@@ -36,7 +36,7 @@ def json_schema() -> dict[str, Any]:
                 "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
                 "then": {"properties": {"spec": _reference(model)}},
             }
-            for kind, model in MODELS.items()
+            for kind, model in EVERY.items()
         ],
         "$defs": definitions,
     }
