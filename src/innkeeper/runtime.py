@@ -13,12 +13,13 @@ from innkeeper.engine.inside import Insider
 from innkeeper.engine.interior import preferred
 from innkeeper.engine.ports import Scope
 from innkeeper.engine.reconcile import Prepared, prepare
-from innkeeper.manifests.loading import Loaded
+from innkeeper.manifests.loading import Loaded, load
 from innkeeper.manifests.writing import Manifest, manifest
 from innkeeper.model.applications import ENVIRONMENT, PROJECT
 from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.objects import ADOPT, Cluster, ClusterDefaults, Declared
 from innkeeper.model.observed import ObservedGuest
+from innkeeper.model.sources import Format
 from innkeeper.planner.addresses import static_addresses
 from innkeeper.planner.build import guests_of
 from innkeeper.planner.existence import missing_things
@@ -43,6 +44,17 @@ def policy(paths: Sequence[Path], source: str | None = None) -> Policy:
     first = next((path for path in paths if str(path) != "-"), Path())
     found = checkout(first if first.is_dir() else first.parent)
     return Policy(source=source or found.source, revision=found.revision)
+
+
+def loaded(paths: Sequence[str | Path], format: Format | None = None) -> Loaded:  # noqa: A002 (the field's own word)
+    """Everything that is declared there (in the current directory where no path is given), flakes evaluated."""
+    return load(paths or [Path()], format, _evaluated)
+
+
+def _evaluated(flake: Path) -> str | Diagnostic:
+    from innkeeper.sources.nix import evaluate  # few have flakes
+
+    return evaluate(flake)
 
 
 @asynccontextmanager

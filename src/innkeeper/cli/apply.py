@@ -13,6 +13,7 @@ from innkeeper.cli.options import (
     ConfigureWhen,
     Environment,
     Format,
+    In,
     MaxDeletes,
     Only,
     Output,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 def apply(
     paths: Paths = None,
+    written: In = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     prune: Prune = False,
     max_deletes: MaxDeletes = 3,
@@ -66,7 +68,7 @@ def apply(
     """
     from innkeeper.cli.planning import load_or_exit, policy, selected
 
-    loaded = load_or_exit(paths, output)
+    loaded = load_or_exit(paths, output, written)
     names = selected(loaded, only, project, env)
     allowed = policy(paths, source, prune, max_deletes, replace, names, take_over, configure.value, allow_ip_conflicts)
     ok = asyncio.run(run(loaded, allowed, yes=yes, digest=plan_digest, parallel=parallel, healthy=wait, output=output))

@@ -11,6 +11,7 @@ from innkeeper.cli.options import (
     ConfigureWhen,
     Environment,
     Format,
+    In,
     Only,
     Output,
     Paths,
@@ -22,6 +23,7 @@ from innkeeper.cli.options import (
 
 def configure(
     paths: Paths = None,
+    written: In = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     only: Only = None,
     project: Project = None,
@@ -43,7 +45,7 @@ def configure(
     from innkeeper.cli.apply import run
     from innkeeper.cli.planning import load_or_exit, policy, selected
 
-    loaded = load_or_exit(paths, output)
+    loaded = load_or_exit(paths, output, written)
     names = selected(loaded, only, project, env)
     allowed = policy(paths, source, False, 0, None, names, False, when.value)
     allowed = replace(allowed, provision=False)

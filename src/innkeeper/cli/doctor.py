@@ -1,12 +1,11 @@
 """`innkeeper doctor`: what stands in the way between these manifests and their clusters."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from innkeeper.cli.options import Format, Output, Paths
+from innkeeper.cli.options import Format, In, Output, Paths
 
 if TYPE_CHECKING:
     from innkeeper.manifests.loading import Loaded
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 _SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "bold red")}
 
 
-def doctor(paths: Paths = None, output: Output = Format.text) -> None:
+def doctor(paths: Paths = None, written: In = None, output: Output = Format.text) -> None:
     """Check the way to every cluster: TLS, clock, version, and each privilege that these manifests need.
 
     \b
@@ -25,10 +24,10 @@ def doctor(paths: Paths = None, output: Output = Format.text) -> None:
 
     For every missing privilege it prints the exact pveum line; privileges that nothing here uses are named too.
     """
+    from innkeeper import runtime
     from innkeeper.cli.output import console, print_json, show_findings
-    from innkeeper.manifests.loading import load
 
-    loaded = load(paths or [Path()])
+    loaded = runtime.loaded(paths or (), written)
     found = asyncio.run(_examine(loaded))
     broken = not loaded.declared.clusters or any(item.status == "error" for some in found.values() for item in some)
     if output is Format.json:

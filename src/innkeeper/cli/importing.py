@@ -9,6 +9,8 @@ import typer
 from innkeeper.cli.options import Format, Output
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from innkeeper.manifests.writing import Manifest
 
 
@@ -48,7 +50,7 @@ def import_(
         raise typer.Exit(1)
     alone = len(loaded.declared.clusters) == 1
     manifests, findings = asyncio.run(runtime.import_guests(chosen[0], frozenset(vmids or ()), alone=alone))
-    kept = _write(manifests, output_dir, quiet=output is Format.json) if output_dir is not None else 0
+    kept = write(manifests, output_dir, quiet=output is Format.json) if output_dir is not None else 0
     if output is Format.json:
         print_json({"manifests": manifests, "diagnostics": [item.to_json() for item in findings]})
     else:
@@ -57,7 +59,7 @@ def import_(
     raise typer.Exit(1 if kept or any(item.severity == "error" for item in findings) else 0)
 
 
-def _write(manifests: "list[Manifest]", directory: Path, *, quiet: bool) -> int:
+def write(manifests: "Sequence[Manifest]", directory: Path, *, quiet: bool) -> int:
     """How many manifests were not written: a file of that name is kept, or there can be none."""
     from innkeeper.cli.output import console
     from innkeeper.manifests.writing import file_name, to_yaml

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from innkeeper.model.sources import Format as SourceFormat
+
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
@@ -31,6 +33,10 @@ Paths = Annotated[
         help="Manifests: files, directories (searched recursively), or - for standard input.",
         show_default="the current directory",
     ),
+]
+In = Annotated[
+    SourceFormat | None,
+    typer.Option("--format", help="What the files are written for.", show_default="as they plainly are"),
 ]
 Output = Annotated[Format, typer.Option("--output", "-o", help="Text for people, or one JSON object.")]
 Source = Annotated[

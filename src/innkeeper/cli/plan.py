@@ -1,7 +1,6 @@
 """`innkeeper plan`: what apply would do, and nothing done."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from innkeeper.cli.options import (
     ConfigureWhen,
     Environment,
     Format,
+    In,
     MaxDeletes,
     Only,
     Output,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 def plan(
     paths: Paths = None,
+    written: In = None,
     prune: Prune = False,
     max_deletes: MaxDeletes = 3,
     replace: Replace = None,
@@ -54,10 +55,10 @@ def plan(
       innkeeper plan -o json | jq .summary
       innkeeper plan --detailed-exitcode   0: as declared, 2: changes, 1: an error
     """
+    from innkeeper import runtime
     from innkeeper.cli.planning import failed_plan, make, policy, selected
-    from innkeeper.manifests.loading import load
 
-    loaded = load(paths or [Path()])
+    loaded = runtime.loaded(paths or (), written)
     if not loaded.ok:
         found = failed_plan(loaded)
     else:

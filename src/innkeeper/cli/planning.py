@@ -9,8 +9,9 @@ from innkeeper import runtime
 from innkeeper.cli.options import Format
 from innkeeper.cli.output import console, print_json, show_findings
 from innkeeper.engine.reconcile import Prepared
-from innkeeper.manifests.loading import Loaded, load
+from innkeeper.manifests.loading import Loaded
 from innkeeper.model.plan import Plan
+from innkeeper.model.sources import Format as SourceFormat
 from innkeeper.planner.policy import Policy
 
 
@@ -61,9 +62,9 @@ def failed_plan(loaded: Loaded) -> Plan:
     return Plan((), loaded.diagnostics)
 
 
-def load_or_exit(paths: Sequence[Path] | None, output: Format) -> Loaded:
+def load_or_exit(paths: Sequence[Path] | None, output: Format, written: SourceFormat | None) -> Loaded:
     """The manifests; where they have errors these are shown, and the command ends with 1."""
-    loaded = load(paths or [Path()])
+    loaded = runtime.loaded(paths or (), written)
     if loaded.ok:
         return loaded
     found = failed_plan(loaded)

@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 from innkeeper.cli import (
     apply,
     configure,
+    convert,
     demo,
     dev,
     doctor,
@@ -48,6 +49,7 @@ app.command("apply")(apply.apply)
 app.command("configure")(configure.configure)
 app.command("status")(status.status)
 app.command("import")(importing.import_)
+app.command("convert")(convert.convert)
 app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
 app.command("crds")(operator.crds)

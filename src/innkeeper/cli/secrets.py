@@ -1,10 +1,8 @@
 """`innkeeper secrets`: what manifests need to know that never stands in them."""
 
-from pathlib import Path
-
 import typer
 
-from innkeeper.cli.options import HELP, Paths
+from innkeeper.cli.options import HELP, In, Paths
 
 app = typer.Typer(help="The secrets that manifests refer to.", context_settings=HELP, rich_markup_mode=None)
 
@@ -15,7 +13,7 @@ def _group() -> None:
 
 
 @app.command("example")
-def example(paths: Paths = None) -> None:
+def example(paths: Paths = None, written: In = None) -> None:
     """Print a form for every secret that these manifests refer to: which store, which key, for which guest.
 
     \b
@@ -24,9 +22,8 @@ def example(paths: Paths = None) -> None:
     """
     from innkeeper import runtime
     from innkeeper.cli.output import console, show_findings
-    from innkeeper.manifests.loading import load
 
-    loaded = load(paths or [Path()])
+    loaded = runtime.loaded(paths or (), written)
     if not loaded.ok:
         show_findings(console(stderr=True), loaded.diagnostics)
         raise typer.Exit(1)

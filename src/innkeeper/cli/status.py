@@ -1,12 +1,11 @@
 """`innkeeper status`: sync and health of every declared guest, once or until told to stop."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from innkeeper.cli.options import Environment, Format, Only, Output, Paths, Project, Source
+from innkeeper.cli.options import Environment, Format, In, Only, Output, Paths, Project, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +30,7 @@ _STYLES = {
 
 def status(
     paths: Paths = None,
+    written: In = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Say it again whenever it changes.")] = False,
     interval: Annotated[float, typer.Option("--interval", metavar="SECONDS", min=0.2, help="Between looks.")] = 5.0,
     only: Only = None,
@@ -49,11 +49,11 @@ def status(
 
     With --watch, JSON is one line per change. A look that finds nothing changed is one call to each cluster.
     """
+    from innkeeper import runtime
     from innkeeper.cli.output import print_json
     from innkeeper.cli.planning import failed_plan, policy, selected, show_plan
-    from innkeeper.manifests.loading import load
 
-    loaded = load(paths or [Path()])
+    loaded = runtime.loaded(paths or (), written)
     if not loaded.ok:
         if output is Format.json:
             print_json({"guests": [], "diagnostics": [item.to_json() for item in loaded.diagnostics]}, line=watch)

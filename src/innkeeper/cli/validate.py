@@ -1,16 +1,16 @@
 """`innkeeper validate`: everything that can be said about manifests before anything is planned."""
 
 import asyncio
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from innkeeper.cli.options import Format, Output, Paths
+from innkeeper.cli.options import Format, In, Output, Paths
 
 
 def validate(
     paths: Paths = None,
+    written: In = None,
     offline: Annotated[bool, typer.Option("--offline", help="Ask no cluster.")] = False,
     output: Output = Format.text,
 ) -> None:
@@ -26,10 +26,9 @@ def validate(
     """
     from innkeeper import runtime
     from innkeeper.cli.output import console, counted, print_json, show_findings
-    from innkeeper.manifests.loading import load
     from innkeeper.model.diagnostics import has_errors
 
-    loaded = load(paths or [Path()])
+    loaded = runtime.loaded(paths or (), written)
     findings = asyncio.run(runtime.validate(loaded, offline=offline))
     declared, valid = loaded.declared, not has_errors(findings)
     if output is Format.json:

@@ -28,10 +28,16 @@ Manifest = Mapping[str, object]
 
 
 def manifest(
-    kind: str, name: str, spec: Mapping[str, object], annotations: Mapping[str, str] | None = None
+    kind: str,
+    name: str,
+    spec: Mapping[str, object],
+    annotations: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """A manifest in file spelling from a spec in file spelling."""
     metadata: dict[str, object] = {"name": name}
+    if labels:
+        metadata["labels"] = dict(labels)
     if annotations:
         metadata["annotations"] = dict(annotations)
     return {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": _arranged(spec)}

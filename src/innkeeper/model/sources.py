@@ -20,6 +20,8 @@ GitUrl = Annotated[
     ),
     Field(description="https://…, ssh://…, user@host:path or an absolute local path; credentials never stand in it"),
 ]
+Format = Literal["native", "container-monorepo", "app-projects", "proxnix", "vitistack"]
+"""What a source's files are written for; left out: as they plainly are."""
 Permission = Literal[
     "clusters", "roles", "privileged", "bindMounts", "devices", "hookscripts", "args", "raw", "secrets"
 ]
@@ -73,7 +75,7 @@ class SourceSpec(Value):
     url: GitUrl
     branch: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")] = "main"
     path: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._][A-Za-z0-9._/ -]*$")] = "."
-    format: Literal["native", "container-monorepo", "app-projects", "proxnix", "vitistack"] | None = None
+    format: Format | None = None
     credentials: GitCredentials | None = None
     interval: Duration = "3m"
     sync: Literal["auto", "manual"] = "auto"

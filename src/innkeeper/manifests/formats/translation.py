@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
 
 from innkeeper.manifests.drafts import Draft
 from innkeeper.manifests.files import STDIN, read
@@ -15,9 +14,8 @@ from innkeeper.manifests.formats.tree import Tree
 from innkeeper.manifests.origins import finding
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.objects import Origin
+from innkeeper.model.sources import Format
 
-Format = Literal["native", "container-monorepo", "app-projects", "proxnix", "vitistack"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 _DIRECTORIES = {
     "container-monorepo": containers.is_monorepo,
     "app-projects": projects.is_inventory,

@@ -277,6 +277,7 @@ class _Container:
         for key, value in (*self.shared.variables.items(), *((key, self.env.get(key)) for key in self.env.keys)):
             if _VARIABLE.fullmatch(key.lower()):
                 found[key.lower()] = tuple(value) if isinstance(value, list) else value
+        found["hostname"] = self._hostname()
         for name in ("login", "email"):
             if value := self.shared.word(name):
                 found[name] = value
