@@ -142,13 +142,16 @@ def _engine(place: Place) -> AsyncEngine:
         return create_async_engine(
             place.url,
             json_serializer=_dumps,
+            hide_parameters=True,
             pool_size=4,
             max_overflow=8,
             pool_timeout=10,
             pool_pre_ping=True,
             connect_args={**SESSION, "options": _LIMITS},
         )
-    engine = create_async_engine(place.url, json_serializer=_dumps, pool_size=4, max_overflow=4, pool_timeout=BUSY)
+    engine = create_async_engine(
+        place.url, json_serializer=_dumps, hide_parameters=True, pool_size=4, max_overflow=4, pool_timeout=BUSY
+    )
     event.listen(engine.sync_engine, "connect", _configure)
     event.listen(engine.sync_engine, "begin", _begin)
     return engine

@@ -1,18 +1,17 @@
 """The queue of one process: a line of jobs for each source, kept in memory, taken up from the store after a restart."""
 
 import asyncio
-import fcntl
 import logging
-import os
 import threading
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from innkeeper.control.ports import Store, Work
 from innkeeper.engine.errors import Stalled
 from innkeeper.model.jobs import Job, JobState
+from innkeeper.store.place import locked
 
 _PAGE = 500
 _logger = logging.getLogger(__name__)
@@ -43,7 +42,7 @@ class LocalQueue:
             loop.call_soon_threadsafe(self._news.set)
 
     async def run(self, work: Work) -> None:
-        with _held(self._lock):
+        with _alone(self._lock):
             for job in await unfinished(self._store):
                 await self.submit(job)
             with self._guard:
@@ -104,17 +103,14 @@ async def do(work: Work, job: int) -> None:
 
 
 @contextmanager
-def _held(file: Path) -> Iterator[None]:
-    """Stalled: another process holds it. The kernel lets go of it when this one ends, however that is."""
-    descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
-    try:
+def _alone(file: Path) -> Iterator[None]:
+    """Stalled: another process works on the same data."""
+    with ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(locked(file, wait=False))
         except BlockingIOError as error:
             raise Stalled(
                 f"another Innkeeper works on {file.parent}",
                 "stop it, take another data directory, or let both share PostgreSQL with --database",
             ) from error
         yield
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,8 @@ import hashlib
 import logging
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -42,8 +43,8 @@ def place_of(database: str | Path) -> Place:
     if isinstance(database, str) and "://" in database:
         try:
             url = make_url(database)
-        except ArgumentError as error:
-            raise Stalled("the database's URL cannot be read", "write postgresql://user@host/database") from error
+        except (ArgumentError, ValueError):  # whose texts may hold the password
+            raise Stalled("the database's URL cannot be read", "write postgresql://user@host/database") from None
         if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
             raise Stalled(
                 f"{url.drivername} is no database that Innkeeper can use",
@@ -72,8 +73,7 @@ def prepare(file: Path) -> None:
     """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with file.with_name(f"{file.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(file.with_name(f"{file.name}.lock")):
             if file.exists() and not _sound(file):
                 _set_aside(file)
             if not file.exists():
@@ -86,6 +86,17 @@ def prepare(file: Path) -> None:
         ) from error
     except OSError as error:
         raise Waiting(f"{file}: {error.strerror}", "see to the disk; Innkeeper goes on by itself", 5) from error
+
+
+@contextmanager
+def locked(file: Path, *, wait: bool = True) -> Iterator[None]:
+    """Between processes. The kernel lets go when the holder ends, however that is. BlockingIOError: it is held."""
+    descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sound(file: Path) -> bool:
