@@ -118,12 +118,27 @@ class Gitea:
         made = self.call("PUT" if there else "POST", f"/repos/{repository}/contents/{path}", body, user=user)
         return str(made["commit"]["sha"])
 
+    def push(self, repository: str, *refspecs: str) -> None:
+        """By git itself, from a fresh clone."""
+        address = f"{self.url.replace('://', f'://{self.admin}:{PASSWORD}@')}/{repository}.git"
+        place = self.folder / f"clone{time.monotonic_ns()}"
+        for words in (
+            ["clone", "--quiet", address, str(place)],
+            ["-C", str(place), "push", "--quiet", "origin", *refspecs],
+        ):
+            subprocess.run(["git", *words], env=_environment(), check=True, capture_output=True)
+
     def pull(self, repository: str, head: str, *, title: str = "Change", user: str = "") -> int:
         """A pull request from `head` (`branch`, or `owner:branch`) into main."""
         body = {"head": head, "base": "main", "title": title}
         return int(self.call("POST", f"/repos/{repository}/pulls", body, user=user)["number"])
 
     def merge(self, repository: str, pull: int) -> None:
+        """Once Gitea has found out that it can be."""
+        end = time.monotonic() + 30
+        while not self.call("GET", f"/repos/{repository}/pulls/{pull}")["mergeable"]:
+            assert time.monotonic() < end, "this cannot be merged"
+            time.sleep(0.1)
         self.call("POST", f"/repos/{repository}/pulls/{pull}/merge", {"Do": "merge"})
 
     def comments(self, repository: str, pull: int) -> list[tuple[int, str, str]]:
