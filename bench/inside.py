@@ -40,12 +40,17 @@ tokens: [{{tokenid: "root@pam!full", privsep: false, value: {SECRET}}}]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Seconds of `count` guests: all by Innkeeper; Proxmox making them, until SSH answers; Ansible configuring them."""
+    """Seconds of `count` guests: all by Innkeeper; Proxmox making them, until SSH answers; Ansible configuring them.
+
+    `cpu` is Innkeeper's seconds of CPU on this machine, `ansible_cpu` plain Ansible's.
+    """
 
     count: int
     innkeeper: float
     proxmox: float
     ansible: float
+    cpu: float
+    ansible_cpu: float
 
     @property
     def own(self) -> float:
@@ -55,7 +60,7 @@ class Comparison:
         share = self.own / self.innkeeper
         return (
             f"| {self.count} | {self.innkeeper:.1f} | {self.proxmox:.1f} | {self.ansible:.1f} | {self.own:.1f} "
-            f"| {share:.0%} |"
+            f"| {share:.0%} | {self.cpu:.1f} | {self.ansible_cpu:.1f} |"
         )
 
 
@@ -76,7 +81,7 @@ def section(place: Path, repeats: int = 2) -> str:
 def fastest(place: Path, sim: Sim, count: int, first: int, repeats: int) -> Comparison:
     """Each part's best time: they share two cores with whatever else this machine does."""
     runs = [compare(place / f"{count}-{number}", sim, count, first + count * number) for number in range(repeats)]
-    best = Comparison(count, min(r.innkeeper for r in runs), min(r.proxmox for r in runs), min(r.ansible for r in runs))
+    best = Comparison(count, *(min(getattr(r, part) for r in runs) for part in Comparison.__slots__[1:]))
     print(best.row(), flush=True)
     return best
 
@@ -93,7 +98,7 @@ def compare(place: Path, sim: Sim, count: int, first: int) -> Comparison:
     made = time.perf_counter() - start
     plain = configure(place, numbers)
     destroy(sim, numbers)
-    return Comparison(count, ours.seconds, made, plain.seconds)
+    return Comparison(count, ours.seconds, made, plain.seconds, ours.cpu, plain.cpu)
 
 
 def nothing_to_do(place: Path, sim: Sim, count: int, first: int) -> tuple[float, float, str]:
@@ -228,8 +233,8 @@ runs. *Innkeeper* is one `innkeeper apply --wait` from nothing to healthy. *Prox
 guests by the bare API until SSH answers, *Ansible* one plain `ansible-playbook` with the same roles on those. What is
 left is Innkeeper's own share: reading, planning, verifying, health checks.
 
-| guests | Innkeeper, s | Proxmox, s | Ansible, s | own, s | own share |
-|---:|---:|---:|---:|---:|---:|
+| guests | Innkeeper, s | Proxmox, s | Ansible, s | own, s | own share | CPU of Innkeeper, s | CPU of Ansible, s |
+|---:|---:|---:|---:|---:|---:|---:|---:|
 {rows}
 
 An apply of ten configured guests that finds nothing to do takes {apply:.2f} s, a plan of them {plan:.2f} s:

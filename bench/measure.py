@@ -17,6 +17,8 @@ class Run:
     peak: int
     """Peak resident memory of the process in bytes."""
     output: str
+    cpu: float = 0.0
+    """Seconds of CPU of the process and of all that it waited for."""
 
 
 def run(command: Sequence[str | Path], ok: Sequence[int] = (0,), cwd: Path | None = None) -> Run:
@@ -32,4 +34,4 @@ def run(command: Sequence[str | Path], ok: Sequence[int] = (0,), cwd: Path | Non
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in ok:
         sys.exit(f"{' '.join(words)} ended with {process.returncode}:\n{output[-4000:]}")
-    return Run(time.perf_counter() - start, usage.ru_maxrss * 1024, output)
+    return Run(time.perf_counter() - start, usage.ru_maxrss * 1024, output, usage.ru_utime + usage.ru_stime)

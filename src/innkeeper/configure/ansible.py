@@ -80,33 +80,31 @@ class Run:
     def hear(self, event: events.Event) -> None:
         if (shown := self.story.hear(event)) is not None:
             self.tell(self.scrub(shown))
-        if self.story.well and not self.ended.done():
-            self.ended.set_result(None)
 
-    def judge(self, status: int, last_words: str) -> None:
-        """Say how it ended, once Ansible is gone, unless that is known already."""
-        story = self.story
-        if self.ended.done():
-            return
+    def judge(self, status: int | None, last_words: str) -> None:
+        """Say how it ended, now that Ansible is gone. `status` is None where it took too long."""
+        story, advice = self.story, "mend the role or its variables, then apply again"
         if story.well or (story.well is None and story.failure is None and status == 0):
-            self.ended.set_result(None)
-        elif story.failure is not None:
-            reason = self.scrub(events.told(story.failure))
-            self.ended.set_exception(Stalled(f"{self.who}: {reason}", events.advice(reason)))
-        else:
-            reason = self.scrub(last_words.strip()) or f"it ended with status {status}"
-            advice = "mend the role or its variables, then apply again"
-            self.ended.set_exception(Stalled(f"{self.who}: Ansible could not run: {reason}", advice))
-
-    def too_long(self) -> None:
-        if not self.ended.done():
-            said = f"{self.who}: Ansible took longer than {self.seconds:.0f} seconds, in the task `{self.story.task}`"
+            self.succeed()
+            return
+        if status is None:
+            reason = f"Ansible took longer than {self.seconds:.0f} seconds, in the task `{story.task}`"
             advice = "look at that task; what was done before it stays, and the next run goes on from there"
-            self.ended.set_exception(Stalled(self.scrub(said), advice))
+        elif story.failure is not None:
+            reason = events.told(story.failure)
+            advice = events.advice(reason)
+        else:
+            reason = f"Ansible could not run: {last_words.strip() or f'it ended with status {status}'}"
+        if not self.ended.done():
+            self.ended.set_exception(Stalled(self.scrub(f"{self.who}: {reason}"), advice))
+
+    def succeed(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
 
 
 async def run(parts: Sequence[Run]) -> None:
-    """Run the roles of guests that all need the same ones. Afterwards every part has ended."""
+    """Run the roles of guests that all need the same ones. Each part ends as soon as it is done, all at the end."""
     if find_spec("ansible") is None:
         raise Stalled("configuring guests needs the Python package ansible-core", "pip install innkeeper[guests]")
     ssh = need_command("ssh", "openssh-client")
@@ -114,6 +112,8 @@ async def run(parts: Sequence[Run]) -> None:
     with _private_directory() as directory:
         _write(parts, directory, ssh)
         values = inventory.variables({part.host: part.values for part in parts})
+        status: int | None = None
+        last_words = ""
         try:
             with handed_over(values) as variables:
                 async with (
@@ -127,9 +127,7 @@ async def run(parts: Sequence[Run]) -> None:
                     last_words = await reading
                     status = await process.wait()
         except TimeoutError:
-            for part in parts:
-                part.too_long()
-            return
+            pass
         finally:
             for number in range(len(parts)):
                 await _end_shared_connection(ssh, directory, number)
@@ -147,6 +145,8 @@ def _hear(line: str, parts: Mapping[str, Run]) -> None:
                 parts[host].story.end(counts)
     elif (part := parts.get(event.get("host", ""))) is not None:
         part.hear(event)
+        if part.story.well and not all(other.story.over for other in parts.values()):
+            part.succeed()  # the others may take long
 
 
 @contextlib.contextmanager

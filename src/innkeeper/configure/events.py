@@ -1,8 +1,13 @@
 """What Ansible's events mean: lines of progress, and why a run failed. Pure."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+Event = dict[str, Any]
+
+FINISHED = "innkeeper: all is done"
+"""The last task of every guest: once it is heard, all of the guest's roles and what they notified have been done."""
 
 _SHOWN = frozenset({"ok", "changed", "ignored"})
 _FATAL = frozenset({"failed", "unreachable"})
@@ -10,42 +15,50 @@ _LINES = 12
 _FULL_DISK = ("No space left on device", "Disk quota exceeded")
 
 
+def read(line: str) -> Event | None:
+    """One line of our callback plugin; None for one that is none."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
+
+
 @dataclass(slots=True)
 class Story:
-    """A run so far."""
+    """What was heard of one guest so far. `well` is None until Ansible has said how it ended."""
 
     task: str = ""
-    done: int = 0
-    changed: int = 0
-    failure: dict[str, Any] | None = field(default=None)
+    well: bool | None = None
+    failure: Event | None = None
 
-    def hear(self, line: str) -> str | None:
+    @property
+    def over(self) -> bool:
+        """Nothing more is to be expected, as far as one can tell: a rescue may still follow a failure."""
+        return self.well is not None or self.failure is not None
+
+    def hear(self, event: Event) -> str | None:
         """Take one event; the line to show for it, if any."""
-        try:
-            event: dict[str, Any] = json.loads(line)
-            kind, task = str(event["event"]), str(event.get("task", ""))
-        except (ValueError, KeyError, TypeError):
-            return None
-        if kind == "task":
+        kind, task = event["event"], str(event.get("task", ""))
+        if task == FINISHED:
+            self.well = self.well or kind == "ok"
+        elif kind == "task":
             self.task = task
         elif kind in _FATAL:
             self.failure = event  # the last one: an earlier one was rescued
             return f"{task}: {kind}"
         elif kind in _SHOWN:
-            self.done += 1
-            self.changed += kind == "changed"
             return f"{task}: {kind}"
         elif kind == "retry":
             return f"{task}: not yet, attempt {event.get('attempt')}"
         return None
 
-    def rescued(self, succeeded: bool) -> None:
-        """A failure that a rescue block made good is none."""
-        if succeeded:
-            self.failure = None
+    def end(self, counts: dict[str, int]) -> None:
+        """Take what Ansible counted for the guest; a failure that a rescue block made good is not among them."""
+        self.well = not counts.get("failures") and not counts.get("unreachable")
 
 
-def told(failure: dict[str, Any]) -> str:
+def told(failure: Event) -> str:
     """The sentence for a failed or unreachable task."""
     reason = "\n".join(str(failure.get("reason", "")).strip().splitlines()[:_LINES])
     if failure["event"] == "unreachable":

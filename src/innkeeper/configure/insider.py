@@ -8,6 +8,7 @@ from typing import cast
 
 from innkeeper.configure import ansible, presence, python
 from innkeeper.configure.bounds import Bounds
+from innkeeper.configure.cookbooks import as_roles
 from innkeeper.configure.gitremote import Remotes
 from innkeeper.configure.health import Health
 from innkeeper.configure.inventory import host_name
@@ -18,6 +19,7 @@ from innkeeper.configure.routes import alias, route
 from innkeeper.configure.scrub import Scrubber
 from innkeeper.configure.secrets.references import filled
 from innkeeper.configure.secrets.stores import Missing, Secrets
+from innkeeper.configure.together import Together
 from innkeeper.engine.errors import EngineError, Stalled
 from innkeeper.engine.inside import CheckResult, Inside, Readiness, Target, Tell
 from innkeeper.model.inside import SecretRef
@@ -42,7 +44,7 @@ class Insides:
         self._bounds = bounds or Bounds()
         self._items: dict[Ref, Inside] = {}
         self._secrets: dict[Ref, Mapping[SecretRef, object]] = {}
-        self._room = asyncio.Semaphore(_ANSIBLE_PER_CORE * (os.cpu_count() or 1))
+        self._together = Together(_ANSIBLE_PER_CORE * (os.cpu_count() or 1))
 
     async def prepare(self, items: Sequence[Inside]) -> Readiness:
         """See Insider.prepare. A guest that something is missing for has a diagnostic and no fingerprint."""
@@ -69,27 +71,31 @@ class Insides:
         who = _who(item, target)
         self._items[item.ref] = item
         secrets = await asyncio.to_thread(self._resolved, item, who)
-        scrub = Scrubber(secrets.values())
+        item = await asyncio.to_thread(as_roles, item)
         way = route(target, item.user, self._keep, who)
         lock = self._keep.lock(target.cluster.name, f"guest-{target.vmid}")
         try:
             tell("waiting for the guest to answer")
-            async with Reach(self._keep, target.cluster.name, self._bounds).enter(way, who) as entered:
-                if not item.roles:
-                    return
-                await python.provide(entered, who, tell, root=item.user == "root" or bool(way.pct))
-            run = ansible.Run(
-                item=item,
-                who=who,
-                others=[other for other in self._items.values() if other.cluster == item.cluster],
-                way=way,
-                values=[cast(Mapping[str, object], filled(call.variables, secrets.__getitem__)) for call in item.roles],
-                facts=_facts(item, target),
-                lock=lock,
-                seconds=self._bounds.configure,
-            )
-            async with self._room:
-                await ansible.run(run, tell, scrub)
+            with self._together.expected(item) as joined:
+                async with Reach(self._keep, target.cluster.name, self._bounds).enter(way, who) as entered:
+                    if not item.roles:
+                        return
+                    await python.provide(entered, who, tell, root=item.user == "root" or bool(way.pct))
+                values = [filled(call.variables, secrets.__getitem__) for call in item.roles]
+                part = ansible.Run(
+                    item=item,
+                    who=who,
+                    others=[other for other in self._items.values() if other.cluster == item.cluster],
+                    way=way,
+                    values=cast(list[Mapping[str, object]], values),
+                    facts=_facts(item, target),
+                    lock=lock,
+                    seconds=self._bounds.configure,
+                    tell=tell,
+                    scrub=Scrubber(secrets.values()),
+                    ended=asyncio.get_running_loop().create_future(),
+                )
+                await joined(part)
         finally:
             os.close(lock)
 
@@ -111,6 +117,7 @@ class Insides:
         return await presence.answering(addresses)
 
     async def close(self) -> None:
+        await self._together.close()
         self._secrets.clear()
 
     def _resolved(self, item: Inside, who: str) -> Mapping[SecretRef, object]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from innkeeper.configure.events import FINISHED
 from innkeeper.configure.roles import BUNDLED
 from innkeeper.engine.inside import Inside
 
@@ -45,31 +46,41 @@ def host_name(item: Inside) -> str:
     return item.ref.name
 
 
-def playbook(item: Inside, roles: Sequence[str]) -> str:
-    """One play with the guest's roles, as JSON. `roles` says how each is called; variables come by reference.
+def playbook(items: Sequence[Inside], roles: Sequence[str]) -> str:
+    """One play, as JSON, with the roles that all these guests need. `roles` says how each is called; variables come by
+    reference, from each guest's own.
 
     What a task notified is done although a later task fails: the next run finds that task unchanged, and would not.
     Facts are gathered for roles that are not ours, which may count on them.
     """
+    first = items[0]
     calls = [
         {"role": role, "vars": {name: _referred(index, name) for name in call.variables}}
-        for index, (role, call) in enumerate(zip(roles, item.roles, strict=True))
+        for index, (role, call) in enumerate(zip(roles, first.roles, strict=True))
     ]
-    play = {
-        "name": str(item.ref),
-        "hosts": host_name(item),
-        "gather_facts": not all(Path(call.directory).parent == BUNDLED for call in item.roles),
-        "become": item.user != "root",
+    play: dict[str, object] = {
+        "name": ", ".join(str(item.ref) for item in items),
+        "hosts": [host_name(item) for item in items],
+        "gather_facts": not only_ours(first),
+        "become": first.user != "root",
         "force_handlers": True,
         "roles": calls,
+        "post_tasks": [{"name": FINISHED, "ansible.builtin.assert": {"that": True, "quiet": True}}],
     }
+    if len(items) > 1:
+        play["strategy"] = "ansible.builtin.free"  # nobody waits for another guest's task
     return json.dumps([play], indent=1)
+
+
+def only_ours(item: Inside) -> bool:
+    """Whether all of a guest's roles are bundled ones, whose habits are known."""
+    return all(Path(call.directory).parent == BUNDLED for call in item.roles)
 
 
 def _referred(index: int, name: str) -> str:
     return f"{{{{ {VARIABLES}[{index}].{name} }}}}"
 
 
-def variables(values: Sequence[Mapping[str, object]]) -> str:
-    """The document with the roles' variables in their order, secrets filled in."""
+def variables(values: Mapping[str, Sequence[Mapping[str, object]]]) -> str:
+    """The document with the variables of each guest's roles in their order, secrets filled in, by host name."""
     return json.dumps(values)

@@ -35,11 +35,8 @@ class CallbackModule(CallbackBase):
         except BrokenPipeError:
             os._exit(3)
 
-    def v2_playbook_on_task_start(self, task, is_conditional):
-        self._say("task", task=task.get_name(include_role_fqcn=False))
-
-    def v2_playbook_on_handler_task_start(self, task):
-        self.v2_playbook_on_task_start(task, False)
+    def v2_runner_on_start(self, host, task):
+        self._say("task", task=task.get_name(include_role_fqcn=False), host=host.get_name())
 
     def _outcome(self, event, result, **fields):
         self._say(event, task=result.task.get_name(include_role_fqcn=False), host=result.host.get_name(), **fields)

@@ -15,7 +15,7 @@ from ansible.utils.unsafe_proxy import wrap_var
 DOCUMENTATION = """
 name: innkeeper_variables
 short_description: role variables from Innkeeper
-description: Reads one JSON document and gives it to every host as C(innkeeper_role_variables).
+description: Reads one JSON document by host and gives each its own as C(innkeeper_role_variables).
 options: {}
 """
 
@@ -27,9 +27,8 @@ class VarsModule(BaseVarsPlugin):
 
     def get_vars(self, loader, path, entities):
         super().get_vars(loader, path, entities)
-        if not any(isinstance(entity, Host) for entity in entities):
-            return {}
         if VarsModule._read is None:
             text = Path(os.environ["INNKEEPER_VARIABLES"]).read_text(encoding="utf-8")
-            VarsModule._read = {"innkeeper_role_variables": wrap_var(json.loads(text))}
-        return VarsModule._read
+            VarsModule._read = {host: wrap_var(values) for host, values in json.loads(text).items()}
+        found = [VarsModule._read.get(entity.name) for entity in entities if isinstance(entity, Host)]
+        return {"innkeeper_role_variables": found[0]} if found and found[0] is not None else {}
