@@ -64,7 +64,7 @@ class WebhookNotifier(Value):
     shape: Literal["generic", "slack", "matrix"] = "generic"
     url: SecretSource
     secret: SecretSource | None = None
-    on: tuple[NoticeKind, ...] = NOTICES
+    events: tuple[NoticeKind, ...] = NOTICES
     allow_private: bool = False
     """Whether the address may be a private or local one; refused else, so that nobody can reach into the network."""
 
@@ -79,7 +79,7 @@ class MailNotifier(Value):
     password: SecretSource | None = None
     sender: Annotated[str, StringConstraints(pattern=r"^[^\s@<>]+@[^\s@<>]+$")] = Field(alias="from")
     to: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[^\s@<>]+@[^\s@<>]+$")], ...], Field(min_length=1)]
-    on: tuple[NoticeKind, ...] = NOTICES
+    events: tuple[NoticeKind, ...] = NOTICES
 
 
 class DefinitionsPublisher(Value):

@@ -29,7 +29,7 @@ class Mail:
 
     async def notify(self, notice: Notice) -> None:
         spec = self._spec
-        if notice.kind not in spec.on:
+        if notice.kind not in spec.events:
             return
         failed: Stalled | Waiting | None = None
         try:

@@ -32,7 +32,7 @@ class Webhook:
         self._url, self._secret = url, secret
 
     async def notify(self, notice: Notice) -> None:
-        if notice.kind not in self._spec.on:
+        if notice.kind not in self._spec.events:
             return
         url = self._url().get_secret_value()
         parts = urlsplit(url)

@@ -129,5 +129,5 @@ async def test_nobody_listens(authority: trustme.CA) -> None:
 
 
 async def test_only_what_is_wanted(start: Start, box: _Box, authority: trustme.CA) -> None:
-    await mail(start(), authority, on=("failure", "recovery")).notify(NOTICE)
+    await mail(start(), authority, events=("failure", "recovery")).notify(NOTICE)
     assert box.mails == []

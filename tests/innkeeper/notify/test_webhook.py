@@ -84,7 +84,7 @@ async def test_the_signature_is_of_the_body(receiver: Receiver) -> None:
 
 
 async def test_only_what_is_wanted(receiver: Receiver) -> None:
-    await notifier(f"http://127.0.0.1:{receiver.port}/", on=("failure",)).notify(NOTICE)
+    await notifier(f"http://127.0.0.1:{receiver.port}/", events=("failure",)).notify(NOTICE)
     assert receiver.posts == []
 
 
