@@ -12,6 +12,7 @@ from innkeeper.control.ports import Commit, GuestQuery
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.objects import Ref
 from innkeeper.model.records import GuestRecord
+from innkeeper.model.status import Condition
 from innkeeper.web.deps import Services, Viewer
 from innkeeper.web.parts import Parts
 from innkeeper.web.render import page
@@ -25,6 +26,7 @@ router = APIRouter()
 T = TypeVar("T")
 _PATIENCE = 3.0
 """Seconds that a page waits for a cluster or git; it then shows what is remembered."""
+_IN_ORDER = ("Checked", "Prepared", "Reachable", "Ready", "Running", "Synced")
 _POWERS = {
     "running": (("shutdown", "Shut down"), ("reboot", "Restart"), ("stop", "Stop hard")),
     "stopped": (("start", "Start"),),
@@ -77,27 +79,27 @@ async def guest(request: Request, source: str, kind: str, name: str, actor: View
         _in_time(commands.tasks(source, ref)),
         _in_time(_commits(parts, record)),
     )
-    now = parts.clock()
+    drifting = [item for item in drifts if item.ended_at is None]
     return page(
         request,
         "guest.html",
         guest=record,
         here=guest_path(source, ref),
-        drifts=[item for item in drifts if item.ended_at is None],
-        told=[item for item in record.conditions if _tells(item.type, item.status)],
+        drifts=drifting,
+        told=[item for item in record.conditions if _tells(item) and not (drifting and item.type == "Drifted")],
         compared=compare(record.desired, record.live, record.pending, record.changes),
         changes=[change_view(item) for item in record.changes],
         snapshots=snapshots,
         unseen=first,
         timeline=timeline(commits, jobs, drifts, tasks, snapshots),
         powers=_POWERS.get(record.power, (*_POWERS["stopped"], *_POWERS["running"])),
-        proposed=f"before-{now:%Y%m%d-%H%M}",
+        proposed=f"before-{parts.clock():%Y%m%d-%H%M}",
     )
 
 
-def _tells(kind: str, status: str) -> bool:
-    """Whether a condition is news: those that are good when they hold, or bad when they do."""
-    return status == "True" if kind in ("PendingReboot", "Drifted", "OwnershipConflict") else status == "False"
+def _tells(condition: Condition) -> bool:
+    """Whether a condition is news: that something is in order is not."""
+    return not (condition.status == "True" and condition.type in _IN_ORDER)
 
 
 async def _in_time(asked: Awaitable[Sequence[T]]) -> tuple[Sequence[T], str]:

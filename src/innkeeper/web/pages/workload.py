@@ -70,7 +70,7 @@ async def _review(request: Request, parts: Parts, form: Form, preview: Preview) 
 async def check(request: Request, actor: Operator, parts: Services, sent: Sent) -> Response:
     """What is wrong with a form while it is being filled in, field by field: for the page's script."""
     form, unread = formfields.from_browser(sent)
-    problems = {**_problems(await parts.commands.preview(actor, form)), **unread} if form.name else dict(unread)
+    problems = {**_problems(await parts.commands.preview(actor, form)), **unread}
     return page(request, "problems.html", problems=problems, names=sorted({*sent} - {"csrf"}))
 
 

@@ -62,9 +62,9 @@
       const last = list.lastElementChild ? list.lastElementChild.dataset.number : 0;
       const text = await ask(`${list.dataset.tail}?after=${last}`);
       if (!text) return;
-      const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+      const box = list.parentElement, atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
       list.append(...parsed(`<ol>${text}</ol>`).body.firstElementChild.children);
-      if (atEnd) list.scrollTop = list.scrollHeight;
+      if (atEnd) box.scrollTop = box.scrollHeight;
     }).catch(() => {});
   }
 
@@ -142,7 +142,7 @@
       confirm(field.form);
       field.addEventListener("input", () => confirm(field.form));
     }
-    for (const list of all("[data-tail]", root)) list.scrollTop = list.scrollHeight;
+    for (const list of all("[data-tail]", root)) list.parentElement.scrollTop = list.parentElement.scrollHeight;
   }
   prepare(document);
 

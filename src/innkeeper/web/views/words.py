@@ -81,11 +81,21 @@ SIGNS: Mapping[str, tuple[str, str]] = {
     "adopt": ("∗", "busy"),
     "noop": ("=", "idle"),
 }
-CONDITIONS: Mapping[str, str] = {
-    "PendingReboot": "Waits for a restart",
-    "Drifted": "Drifted",
-    "OwnershipConflict": "Claimed twice",
+CONDITIONS: Mapping[str, tuple[str, str]] = {
+    "PendingReboot": ("warn", "Waits for a restart"),
+    "Drifted": ("warn", "Drifted"),
+    "OwnershipConflict": ("bad", "Claimed twice"),
+    "Locked": ("warn", "Locked"),
+    "Missing": ("warn", "Not there yet"),
+    "Adoptable": ("warn", "Wants to be adopted"),
+    "Orphaned": ("warn", "Declared no more"),
+    "Checked": ("bad", "A health check fails"),
+    "Reachable": ("bad", "Out of reach"),
+    "Prepared": ("bad", "Not prepared"),
+    "Running": ("bad", "Does not run"),
+    "Invalid": ("bad", "Declared wrongly"),
 }
+"""What a condition is called where it is news, in which tone."""
 
 
 def mark(word: str, among: Mapping[str, Mark]) -> Mark:
@@ -171,7 +181,12 @@ def size(count: float) -> str:
 
 
 def counted(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}".replace(",", "\u2009")
+    return f"{grouped(number)} {one if number == 1 else many or one + 's'}"
+
+
+def grouped(number: int) -> str:
+    """`12 345`, with a thin space."""
+    return f"{number:,}".replace(",", "\u2009")
 
 
 def web_address(url: str) -> str:
@@ -226,11 +241,13 @@ def install(templates: Environment) -> None:
         "spelled": spelled,
         "size": size,
         "counted": counted,
+        "grouped": grouped,
         "web_address": web_address,
         "kind_word": kind_word,
         "title_of": title_of,
         "action": lambda word: _ACTIONS.get(word, word),
         "range": told,
-        "condition": lambda word: CONDITIONS.get(word, word),
+        "condition": lambda word: CONDITIONS.get(word, ("", word))[1],
+        "condition_tone": lambda word: CONDITIONS.get(word, ("bad", ""))[0],
     }
     templates.globals["guest_path"] = guest_path
