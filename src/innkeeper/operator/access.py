@@ -88,8 +88,8 @@ async def _value(kubernetes: Kubernetes, namespace: str, source: FromSecret) -> 
         raise Missing(f"Secret {namespace}/{ref.name}: {ref.key} is not text", "put only the secret there") from None
 
 
-def opened(found: Way, machines: dict[str, int]) -> Access:
-    """The access that a way describes; no call is made yet. `machines`: how many a node may hold."""
+def opened(found: Way) -> Access:
+    """The access that a way describes; no call is made yet."""
     folder = TemporaryDirectory(prefix="innkeeper-")
     spec, secrets = found.spec, found.secrets
     credentials: dict[str, Any] = (
@@ -113,7 +113,7 @@ def opened(found: Way, machines: dict[str, int]) -> Access:
             f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors(include_input=False)
         )
         raise Stalled(f"ProxmoxCluster {found.name}: {said}") from None
-    allowed = Allowed(frozenset(spec.nodes), frozenset(spec.storages), frozenset(spec.networks), machines)
+    allowed = Allowed(frozenset(spec.nodes), frozenset(spec.storages), frozenset(spec.networks))
     return Access(cluster, allowed, found.digest, hypervisor, folder)
 
 

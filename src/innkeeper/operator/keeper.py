@@ -152,6 +152,10 @@ class Keeper:
             for key, seen in wave.orphans.items():
                 await self._disown(seen, access)
                 wave.gone.add(key)
+            for key, seen in wave.guarded.items():
+                operation = calls.configure(seen, (("protection", "0"),))
+                await access.hypervisor.call(operation, seen.digest, lambda line: None)
+                self.queue.add([key])
             for key in wave.gone:
                 await self._let_go(key)
             for key, seen in wave.same.items():
@@ -206,7 +210,11 @@ class Keeper:
         if item is None:
             return
         if item.annotations.get(POWER) == "restart":
-            await self._restart(item, seen, access)
+            try:
+                await self._restart(item, seen, access)
+            except EngineError as error:
+                tell(key, reports.problem("RestartFailed", str(error)))
+                self.queue.failed(key)
         elif seen.power == "running" and item.spec.get("agent"):
             addresses = tuple(sorted(await access.hypervisor.addresses(seen)))
             known = tuple(item.status.get("ipAddresses") or ())
@@ -275,7 +283,7 @@ class Keeper:
             if self._access is not None:
                 self._old.append(self._access)
             self._access = None
-            self._access = opened(found, self._tools.board.limits(self.key))
+            self._access = opened(found)
             self._access.hypervisor.session.heard = self._tools.metrics.request
         return self._access
 

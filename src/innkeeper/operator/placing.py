@@ -109,16 +109,16 @@ def _lacks(guest: Guest, node: Node, ground: Ground) -> str:
         return "it is offline"
     if allowed.nodes and node.name not in allowed.nodes:
         return "its ProxmoxCluster does not allow it"
-    most = allowed.machines.get(node.name)
-    here = ground.machines[node.name]
-    if most is not None and here >= most:
-        return f"it has {here} machines, maxVMs is {most}"
     cores = (spec.cpu.cores or 1) * (spec.cpu.sockets or 1) if spec.cpu else 1
     if cores > node.cpus:
         return f"it has {node.cpus} processors, {cores} are asked for"
     if memory_of(guest) > _left(node, ground):
         left = max(0, _left(node, ground)) // MiB * MiB
         return f"it has {format_quantity(left)} of memory left, {format_quantity(memory_of(guest))} are asked for"
+    most = allowed.machines.get(node.name)
+    here = ground.machines[node.name]
+    if most is not None and here >= most:
+        return f"it has {here} machines, maxVMs is {most}"
     return ""
 
 

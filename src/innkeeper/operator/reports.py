@@ -54,13 +54,16 @@ def _named(reason: str, message: str) -> Iterable[Condition]:
         yield Condition("VMCreated", "False", "CreationFailed", message[:_LONGEST])
 
 
+_SAID = {"NoNode": "InsufficientResources", "NotOurs": "OwnershipConflict"}
+
+
 def of_findings(findings: Iterable[Diagnostic], phase: Phase | None = "Error") -> Report:
     """The gravest finding as reason, all of them as message."""
     found = sorted(findings, key=lambda item: ("error", "warning", "info").index(item.severity))
     if not found:
         return problem("Undecided", "nothing could be decided about it", phase)
     said = "; ".join(f"{item.summary}. {item.detail}".strip() for item in found)
-    return problem({"NoNode": "InsufficientResources"}.get(found[0].code, found[0].code), said, phase)
+    return problem(_SAID.get(found[0].code, found[0].code), said, phase)
 
 
 def creating(vmid: int, node: str) -> Report:

@@ -46,6 +46,8 @@ class Wave:
     """Objects that are being deleted and have no machine (any more)."""
     orphans: dict[Key, ObservedGuest] = field(default_factory=dict)
     """Machines that outlive their object, because it says so."""
+    guarded: dict[Key, ObservedGuest] = field(default_factory=dict)
+    """Machines whose protection we set ourselves, and nobody asks for any more."""
 
     @property
     def view(self) -> ClusterView:
@@ -151,7 +153,8 @@ class Planner:
     async def _promise(self, made: Mapping[Ref, Decision], wave: Wave, access: Access) -> dict[Ref, Guest]:
         """Node and vmid for every machine that is to be made, recorded in its object."""
         taken = {*wave.view.guests, *self.board.promised()}
-        ground = placing.Ground(access.cluster, wave.view, access.allowed, taken, placing.machines(wave.view))
+        allowed = replace(access.allowed, machines=self.board.limits(self.cluster))
+        ground = placing.Ground(access.cluster, wave.view, allowed, taken, placing.machines(wave.view))
         places = asyncio.Semaphore(_AT_ONCE)
         found: dict[Ref, Guest] = {}
 
@@ -236,6 +239,8 @@ class Planner:
                 wave.reports[key] = reports.problem(
                     "Protected", f"machine {seen.vmid} is protected: {reason}; {advice}"
                 )
+            elif protection(seen):
+                wave.guarded[key] = seen
             else:
                 steps.append(_deletion(ref_of(key), wave.prepared.declared.clusters[0].name, seen))
         policy = replace(wave.prepared.policy, prune=bool(steps), max_deletes=len(steps))

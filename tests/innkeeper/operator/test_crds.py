@@ -1,8 +1,6 @@
 """The custom resource definitions, as a real API server takes and enforces them."""
 
 import copy
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -27,14 +25,6 @@ CLUSTER: dict[str, Any] = {
         },
     },
 }
-
-
-@pytest.fixture(scope="module")
-def definitions(kubernetes: ControlPlane) -> ControlPlane:
-    printed = subprocess.run([sys.executable, "-m", "innkeeper", "crds"], capture_output=True, text=True, check=True)
-    kubernetes.kubectl("apply", "--server-side", "-f", "-", given=printed.stdout)
-    kubernetes.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
-    return kubernetes
 
 
 def with_(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
