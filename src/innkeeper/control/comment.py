@@ -5,7 +5,6 @@ every character that Markdown or HTML would understand taken away its meaning. N
 of GitLab's quick actions.
 """
 
-import html
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -121,7 +120,7 @@ def _step(step: Step, place: Location | None) -> str:
     where = ", ".join(
         part for part in (vmid, f"on {step.node}" if step.node else "", f"cluster {step.cluster}") if part
     )
-    summary = f"<b>{step.action}</b> <code>{html.escape(str(step.ref))}</code> {_text(where)}"
+    summary = f"<b>{step.action}</b> <code>{_text(str(step.ref))}</code> {_text(where)}"
     opened = " open" if step.impact in ("data-loss", "replace") or step.refused else ""
     lines = [f"<details{opened}><summary>{summary}</summary>", ""]
     if step.refused:

@@ -92,7 +92,7 @@ def test_the_gravest_comes_first() -> None:
 
 def hostile(text: str, before: Json, after: Json) -> Proposal:
     change = Change(f"description.{text}", before, after, "restart")
-    found = step("web", "update", "restart", (change, change), text, text)
+    found = step(text, "update", "restart", (change, change), text, text)
     diagnostic = Diagnostic("error", "Code", text, text, Location(text, 3, 1))
     return Proposal("home", REVISION, Plan((found,)), (diagnostic,), {found.ref: Location(text, 1, 1)}, URL)
 

@@ -73,9 +73,11 @@ def test_a_fork_is_known_as_one(forge: Forge) -> None:
 def test_a_head_without_a_repository_is_from_a_fork(repo: object) -> None:
     event, payload = FORGES[0].pull(5, "main", False, "opened")
     payload["pull_request"]["head"]["repo"] = repo
-    found = take(FORGES[0].send((event, payload)))
-    assert isinstance(found, Hint)
-    assert found.fork
+    for base in (payload["pull_request"]["base"]["repo"], repo):
+        payload["pull_request"]["base"]["repo"] = base
+        found = take(FORGES[0].send((event, payload)))
+        assert isinstance(found, Hint)
+        assert found.fork
 
 
 @every_forge
