@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 # Long runs of whole applications inside real containers; `make guests` has them.
 GUESTS := tests/innkeeper/inside tests/innkeeper/roles
 
-.PHONY: help demo test check lint types contracts unit guests package bench docs lock clean
+.PHONY: help demo test check lint types contracts unit guests parts package bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -46,6 +46,10 @@ unit: $(DEV)  ## the tests
 
 guests: $(DEV)  ## roles and applications inside real containers (root and lxc)
 	$(BIN)/pytest $(GUESTS)
+
+parts: $(DEV)  ## build Gitea, kube-apiserver, kubectl and helm for the tests (Go; minutes, once)
+	$(BIN)/python scripts/gitea.py
+	$(BIN)/python scripts/kubernetes_parts.py
 
 package: $(DEV)  ## build the wheel and try it from an empty directory
 	$(BIN)/python scripts/check_wheel.py
