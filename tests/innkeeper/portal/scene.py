@@ -259,7 +259,7 @@ async def fill(store: Store, accounts: Accounts) -> None:
         "Photos get their own disk",
         "First guests",
     )
-    for place, (revision, subject) in enumerate(zip(REVISIONS, subjects, strict=True)):
+    for place, (revision, subject) in reversed(list(enumerate(zip(REVISIONS, subjects, strict=True)))):
         at = before(hours=3 + 20 * place)
         await store.add_revision(Revision("homelab", revision, "Ada Lindqvist", subject, at, None, at))
     await store.put_source(

@@ -1,6 +1,7 @@
 """A new workload in three steps, and the same form for a guest that exists: choose, fill in, review; then commit."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -37,7 +38,8 @@ async def new(request: Request, actor: Operator, parts: Services) -> Response:
     options = await parts.commands.options(sent.get("source", ""))
     form = formfields.fresh(options, sent)
     if sent.get("step") != "details":
-        return page(request, "new.html", options=options, form=form)
+        chosen = form.profile or ("" if "profile" in sent else next((item.name for item in options.profiles), ""))
+        return page(request, "new.html", options=options, form=replace(form, profile=chosen))
     return _form(request, options, form, {})
 
 
