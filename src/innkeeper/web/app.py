@@ -25,6 +25,7 @@ def create_app(parts: Parts) -> FastAPI:
         task = asyncio.create_task(metrics.watch(parts.bus, parts.store))
         yield
         task.cancel()
+        await asyncio.wait((task,))
 
     app = FastAPI(title="Innkeeper", docs_url=None, redoc_url=None, openapi_url=None, lifespan=counting)
     app.state.metrics = metrics

@@ -54,18 +54,21 @@ class Require:
         caller = await recognise(request)
         request.state.caller = caller
         request.state.user = caller.actor.name if caller else ""
+        if self.least != "anyone":
+            _check_role(caller, self.least)
         if request.method not in _SAFE and not self.signed and (caller is None or caller.session is not None):
             await _from_our_page(request, caller.session if caller else None)
-        if self.least == "anyone":
-            return caller.actor if caller else None
-        if caller is None:
-            raise SignedOut
-        if ROLES.index(caller.actor.role) < ROLES.index(self.least):
-            raise Denied(
-                f"{caller.actor.name} is {_article(caller.actor.role)}; this needs {_article(self.least)}",
-                "ask an admin for the role, or use a token that has it",
-            )
-        return caller.actor
+        return caller.actor if caller else None
+
+
+def _check_role(caller: Caller | None, least: Role) -> None:
+    if caller is None:
+        raise SignedOut
+    if ROLES.index(caller.actor.role) < ROLES.index(least):
+        raise Denied(
+            f"{caller.actor.name} is {_article(caller.actor.role)}; this needs {_article(least)}",
+            "ask an admin for the role, or use a token that has it",
+        )
 
 
 Anyone = Annotated[Actor | None, Depends(Require("anyone"))]

@@ -5,8 +5,8 @@ the browser comes back: so a session that ended, or a role that was taken away, 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -15,7 +15,9 @@ from starlette.exceptions import HTTPException
 from innkeeper.control.ports import Bus
 from innkeeper.model.plan import Json
 
+Message = tuple[str, Mapping[str, Json]]
 MOST = 500
+_WAITING = 64
 LIFETIME = 900.0
 """Seconds."""
 
@@ -25,49 +27,56 @@ class Streams:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._open = 0
-        self._stopping = asyncio.Event()
+        self._open: set[asyncio.Queue[Message | None]] = set()
+        self._seats = 0
+        self._stopped = False
 
     def stop(self) -> None:
         """End them all; in the loop that serves."""
-        self._stopping.set()
+        self._stopped = True
+        for queue in self._open:
+            if not queue.full():
+                queue.put_nowait(None)
 
-    def take(self) -> None:
-        if self._open >= MOST:
+    @contextmanager
+    def seat(self) -> Iterator["Streams"]:
+        """HTTPException 503 where too many are open."""
+        if self._seats >= MOST:
             raise HTTPException(503, f"{MOST} pages listen already", {"Retry-After": "15"})
-        self._open += 1
+        self._seats += 1
+        try:
+            yield self
+        finally:
+            self._seats -= 1
 
-    def leave(self) -> None:
-        self._open -= 1
-
-    async def listen(self, *topics: str, patience: float = LIFETIME) -> AsyncGenerator[tuple[str, Mapping[str, Json]]]:
+    async def listen(self, *topics: str, patience: float = LIFETIME) -> AsyncGenerator[Message]:
         """What is told from now on; an empty topic where nothing was for `patience` seconds."""
         loop = asyncio.get_running_loop()
         end = loop.time() + LIFETIME
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        async with aclosing(self._bus.listen(*topics)) as news:  # type: ignore[type-var]
-            coming = asyncio.ensure_future(anext(news))
-            try:
-                while (left := end - loop.time()) > 0 and not stopping.done():
-                    await asyncio.wait({coming, stopping}, timeout=min(patience, left), return_when="FIRST_COMPLETED")
-                    if coming.done():
-                        yield coming.result()
-                        coming = asyncio.ensure_future(anext(news))
-                    elif not stopping.done():
-                        yield "", {}
-            finally:
-                stopping.cancel()
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
+        queue: asyncio.Queue[Message | None] = asyncio.Queue(_WAITING)
+        task = asyncio.create_task(self._pump(queue, topics))
+        self._open.add(queue)
+        try:
+            while not self._stopped and (left := end - loop.time()) > 0:
+                try:
+                    message = await asyncio.wait_for(queue.get(), min(patience, left))
+                except TimeoutError:
+                    message = "", {}
+                if message is not None:
+                    yield message
+        finally:
+            self._open.discard(queue)
+            task.cancel()
+
+    async def _pump(self, queue: asyncio.Queue[Message | None], topics: tuple[str, ...]) -> None:
+        async for message in self._bus.listen(*topics):
+            await queue.put(message)
 
 
 async def _seat(request: Request) -> AsyncIterator[Streams]:
     streams: Streams = request.app.state.streams
-    streams.take()
-    try:
+    with streams.seat():
         yield streams
-    finally:
-        streams.leave()
 
 
 Seat = Annotated[Streams, Depends(_seat)]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,12 +18,14 @@ from argon2 import PasswordHasher
 from innkeeper.control.commands import Commands
 from innkeeper.control.house import House
 from innkeeper.control.ports import Accounts, Store
+from innkeeper.engine.errors import Waiting
 from innkeeper.model.diagnostics import Location
 from innkeeper.model.jobs import Job
-from innkeeper.model.objects import Origin
+from innkeeper.model.objects import Cluster, Origin
 from innkeeper.model.records import Role
 from innkeeper.model.server import ServerSpec
 from innkeeper.model.sources import Source, SourceSpec
+from innkeeper.planner.policy import Unreachable
 from innkeeper.store import open_store
 from innkeeper.store.bus import LocalBus
 from innkeeper.web.app import create_app
@@ -54,6 +57,17 @@ class Recorded:
         self.jobs.append(job)
 
 
+class Nowhere:
+    """The way to clusters that all are away."""
+
+    @asynccontextmanager
+    async def connected(self, clusters: Iterable[Cluster]) -> AsyncIterator[Mapping[str, Unreachable]]:
+        yield {cluster.name: Unreachable(f"{cluster.name} is away", "wait") for cluster in clusters}
+
+    async def examine(self, declared: object, cluster: Cluster) -> tuple[()]:
+        raise Waiting(f"{cluster.name} is away", "wait")
+
+
 @dataclass
 class Served:
     """A running portal, and ways in."""
@@ -62,6 +76,7 @@ class Served:
     url: str
     clock: Clock
     queue: Recorded
+    stop: Callable[[], None]
     clients: list[httpx2.AsyncClient] = field(default_factory=list)
 
     @property
@@ -128,10 +143,10 @@ async def serving(
     **parts: Any,
 ) -> AsyncIterator[Served]:
     """`url` is the public address, where it is another one than where it listens."""
+    spec = ServerSpec.model_validate_json(json.dumps(server or {}))
     clock, queue, bus = Clock(), Recorded(), LocalBus()
     store, accounts = await open_store(folder, clock)
     accounts._hasher = PasswordHasher(1, 8, 1)  # type: ignore[attr-defined]  # a slow hash is not what is tried here
-    spec = ServerSpec.model_validate(server or {})
     listener = socket.create_server(("127.0.0.1", 0))
     here = f"http://127.0.0.1:{listener.getsockname()[1]}"
     house = House(
@@ -141,7 +156,7 @@ async def serving(
         store=store,
         queue=cast(Any, queue),
         bus=bus,
-        links=cast(Any, None),
+        links=cast(Any, Nowhere()),
         insides=cast(Any, None),
         repositories={},
         now=clock,
@@ -149,7 +164,7 @@ async def serving(
     )
     made = Parts(store, accounts, Commands(house), bus, url or here, spec, clock=clock, **parts)
     running = web_server(create_app(made))
-    served = Served(made, here, clock, queue)
+    served = Served(made, here, clock, queue, lambda: setattr(running, "should_exit", True))
     task = asyncio.create_task(running.serve(sockets=[listener]))
     try:
         while not running.started:  # noqa: ASYNC110 - uvicorn has no event for it
