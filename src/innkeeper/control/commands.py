@@ -15,6 +15,7 @@ from innkeeper.control.errors import NotFound
 from innkeeper.control.forms import Form, FormOptions, Preview
 from innkeeper.control.house import House
 from innkeeper.control.looking import Overview
+from innkeeper.control.operating import snapshot_name
 from innkeeper.control.ports import Finding, Hint, NodeUse, Snapshot, Task
 from innkeeper.control.requests import request
 from innkeeper.engine.errors import Conflict, Stalled
@@ -163,14 +164,16 @@ class Commands:
 
     async def snapshot(self, actor: Actor, source: str, ref: Ref, name: str, *, keep: int = 0) -> Job:
         """Take a snapshot of a guest. `keep`: only the newest so many of Innkeeper's own are left; 0: all."""
-        return await self._job(actor, "snapshot", source, {"name": name, "keep": keep}, only=(str(ref),))
+        return await self._job(actor, "snapshot", source, {"name": snapshot_name(name), "keep": keep}, only=(str(ref),))
 
     async def delete_snapshot(self, actor: Actor, source: str, ref: Ref, name: str) -> Job:
-        return await self._job(actor, "snapshot", source, {"name": name, "delete": True}, only=(str(ref),))
+        return await self._job(
+            actor, "snapshot", source, {"name": snapshot_name(name), "delete": True}, only=(str(ref),)
+        )
 
     async def restore(self, actor: Actor, source: str, ref: Ref, name: str) -> Job:
         """Back to a snapshot; what the guest has become since is lost."""
-        return await self._job(actor, "restore", source, {"name": name}, only=(str(ref),))
+        return await self._job(actor, "restore", source, {"name": snapshot_name(name)}, only=(str(ref),))
 
     async def power(self, actor: Actor, source: str, ref: Ref, action: Power) -> Job:
         return await self._job(actor, "power", source, {"action": action}, only=(str(ref),))

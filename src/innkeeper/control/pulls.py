@@ -3,15 +3,17 @@
 A forge that does not answer costs the plan nothing: what went wrong is a line of the job's log.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
+from dataclasses import replace
 
 from innkeeper.control.comment import Proposal, markdown, summary
 from innkeeper.control.house import House
 from innkeeper.control.ports import Forge
+from innkeeper.control.rendering import Rendered, repository_path
 from innkeeper.engine.errors import EngineError
-from innkeeper.model.diagnostics import Diagnostic, has_errors
+from innkeeper.model.diagnostics import Location, has_errors
 from innkeeper.model.jobs import Job
-from innkeeper.model.objects import Declared
+from innkeeper.model.objects import Ref
 from innkeeper.model.plan import Plan
 
 NO_PLAN = "no plan: the manifests have errors"
@@ -23,31 +25,35 @@ async def begun(house: House, job: Job, revision: str) -> str:
     return await _tried(forge.status(revision, "pending", "planning", house.link(job.id))) if forge else ""
 
 
-async def told(
-    house: House,
-    job: Job,
-    revision: str,
-    plan: Plan | None,
-    diagnostics: Sequence[Diagnostic] = (),
-    declared: Declared | None = None,
-) -> str:
-    """Say what the plan is; what went wrong, or empty. No `plan`: `diagnostics` say why there is none."""
+async def told(house: House, job: Job, rendered: Rendered, plan: Plan | None) -> str:
+    """Say what the plan is; what went wrong, or empty. No `plan`: what was rendered says why there is none."""
     forge, pull, source = _forge(house, job), job.request.payload.get("pull"), job.request.source
     if forge is None or not isinstance(pull, int):
         return ""
+    diagnostics = rendered.loaded.diagnostics
     proposal = Proposal(
         source=source,
-        revision=revision,
+        revision=rendered.revision,
         plan=plan,
         diagnostics=diagnostics,
-        places={guest.ref: guest.origin.location for guest in (declared.guests if declared else ())},
+        places=_places(house, source, rendered),
         url=house.link(job.id),
         fork=job.request.payload.get("trusted") is not True,
     )
     problem = await _tried(forge.comment(pull, markdown(proposal), f"plan/{source}"))
     faulty = plan is None or has_errors((*diagnostics, *plan.diagnostics)) or any(step.refused for step in plan.steps)
     text = NO_PLAN if plan is None else summary(plan)
-    return problem or await _tried(forge.status(revision, "failure" if faulty else "success", text, proposal.url))
+    status = forge.status(rendered.revision, "failure" if faulty else "success", text, proposal.url)
+    return await _tried(status) or problem
+
+
+def _places(house: House, source: str, rendered: Rendered) -> dict[Ref, Location]:
+    """Where guests are declared, in files as the repository calls them."""
+    spec, found = house.source(source), {}
+    for guest in rendered.loaded.declared.guests:
+        place = guest.origin.location
+        found[guest.ref] = replace(place, file=repository_path(place.file, rendered.place, spec))
+    return found
 
 
 async def failed(house: House, job: Job, revision: str) -> str:

@@ -1,0 +1,52 @@
+"""What may go by itself, and what waits for a person. Pure."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+
+from innkeeper.model.objects import Ref
+from innkeeper.model.plan import Plan, Step
+from innkeeper.model.sources import SourceSpec
+from innkeeper.planner.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one run asks for beyond what its source always allows."""
+
+    replace: frozenset[str] = frozenset()
+    prune: bool = False
+
+
+def bold(policy: Policy, plan: Plan, wish: Wish) -> Policy:
+    """The policy under which a person is asked: all that `plan` refused only because nobody had allowed it."""
+    refused = {str(step.ref) for step in plan.steps if step.action == "replace" and _only_needs_leave(step)}
+    deletes = sum(step.action == "delete" for step in plan.steps)
+    prune = policy.prune or wish.prune
+    most = max(policy.max_deletes, deletes) if prune else policy.max_deletes
+    return replace(policy, replace=policy.replace | refused | wish.replace, prune=prune, max_deletes=most)
+
+
+def _only_needs_leave(step: Step) -> bool:
+    return step.refused.startswith("needs --replace")
+
+
+def grave(plan: Plan, spec: SourceSpec) -> tuple[Step, ...]:
+    """Steps that wait for a person whatever the source says: replacements, lost data, deletes beyond its policy."""
+    deletes = [step for step in plan.steps if step.action == "delete" and not step.refused]
+    allowed = spec.prune and len(deletes) <= spec.max_deletes
+    return tuple(
+        step
+        for step in plan.steps
+        if not step.refused
+        and (
+            (step.action == "delete" and not allowed)
+            or step.action == "replace"
+            or (step.action != "delete" and step.impact in ("replace", "data-loss"))
+        )
+    )
+
+
+def harmless(plan: Plan, waiting: Iterable[Step], all_refs: Collection[Ref]) -> frozenset[str]:
+    """The guests that may be worked on while others wait; those that need a waiting one are planned to wait, too."""
+    held = {step.ref for step in waiting}
+    return frozenset(str(ref) for ref in all_refs if ref not in held)

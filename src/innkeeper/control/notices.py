@@ -1,0 +1,63 @@
+"""What people hear of without looking: a failure once, its recovery once, drift, and a plan that waits for them."""
+
+import asyncio
+import logging
+
+from innkeeper.control.house import House
+from innkeeper.control.ports import Notice, Notifier
+from innkeeper.control.running import Outcome
+from innkeeper.engine.errors import EngineError
+from innkeeper.model.jobs import Job
+from innkeeper.model.records import Drift
+
+_SECONDS = 30.0
+_logger = logging.getLogger(__name__)
+
+
+async def ended(house: House, job: Job, outcome: Outcome) -> None:
+    """After a job: trouble of a source is told when it begins and when it is over."""
+    source, kind = job.request.source, job.request.type
+    key = f"{kind}/{source}"
+    try:
+        troubled = bool(await house.store.value(f"trouble/{key}"))
+        if outcome.state == "failed" and not troubled:
+            await house.store.put_value(f"trouble/{key}", job.id)
+            await tell(house, _notice(house, job, "failure", key, f"{source}: {kind} failed", outcome.error))
+        elif outcome.state == "succeeded" and troubled:
+            await house.store.put_value(f"trouble/{key}", None)
+            await tell(house, _notice(house, job, "recovery", key, f"{source}: {kind} is well again", outcome.summary))
+        elif outcome.state == "waiting":
+            title = f"{source}: a plan waits for an approval"
+            await tell(house, _notice(house, job, "approval", f"approval/{job.id}", title, outcome.summary))
+    except EngineError as error:
+        _logger.warning("nobody was told of job %d: %s", job.id, error)
+
+
+def _notice(house: House, job: Job, kind: str, key: str, title: str, text: str) -> Notice:
+    return Notice(kind, key, title, text, house.now(), house.link(job.id))  # type: ignore[arg-type]
+
+
+async def drifted(house: House, source: str, found: tuple[Drift, ...]) -> None:
+    if not found:
+        return
+    lines = [
+        f"{item.ref} {item.field}: {item.before} → {item.after}" + (f" by {item.who}" if item.who else "")
+        for item in found[:20]
+    ]
+    title = (
+        f"{source}: {found[0].ref} was changed by hand" if len(found) == 1 else f"{source}: {len(found)} fields drift"
+    )
+    await tell(house, Notice("drift", f"drift/{source}", title, "\n".join(lines), house.now(), f"{house.url}/"))
+
+
+async def tell(house: House, notice: Notice) -> None:
+    """Every notifier beside the others; one that cannot deliver holds up nobody."""
+    await asyncio.gather(*(_one(notifier, notice) for notifier in house.notifiers))
+
+
+async def _one(notifier: Notifier, notice: Notice) -> None:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            await notifier.notify(notice)
+    except (EngineError, TimeoutError) as error:
+        _logger.warning("a notice was not delivered: %s", error)

@@ -1,0 +1,110 @@
+"""What a repository's writer may not do unless the source allows it by name: rise above plain guests. Pure.
+
+A writer of manifests must not become the one who runs a node (bind mounts, devices, hook scripts, raw lines, QEMU's
+arguments, privileged containers) or the server (own Ansible code, own secret stores, own clusters).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from innkeeper.manifests.loading import Loaded
+from innkeeper.manifests.origins import finding
+from innkeeper.model.diagnostics import Diagnostic, Location
+from innkeeper.model.guests import ContainerSpec
+from innkeeper.model.inside import Configure
+from innkeeper.model.objects import Guest
+from innkeeper.model.sources import Permission, Source
+
+_DEVICES = ("dev", "hostpci", "usb", "serial", "parallel")
+_RAW = ("lxc",)
+_HARMLESS_DEVICES = frozenset({"socket"})
+"""A serial port to look at the console by."""
+
+
+def denied(loaded: Loaded, source: Source, own_roles: Path) -> tuple[Diagnostic, ...]:
+    """Errors with their places. `own_roles` is the repository's directory: roles inside it are its own code."""
+    allowed = source.spec.allow
+    found: list[Diagnostic] = []
+    for origin in (*(item.origin for item in loaded.sources), *(item.origin for item in loaded.servers)):
+        problem = "a repository cannot tell a server how to run"
+        found.append(finding("NotAllowed", origin, "kind", problem, "Write it into the server's --config."))
+    if "clusters" not in allowed:
+        own = own_roles.resolve()
+        found += (
+            _denial(item.origin.location, source, "clusters", f"Cluster/{item.name} is declared by the repository")
+            for item in loaded.declared.clusters
+            if Path(item.origin.location.file).resolve().is_relative_to(own)
+        )
+    for guest in loaded.declared.guests:
+        if source.spec.clusters is not None and guest.spec.cluster not in (None, *source.spec.clusters):
+            problem = f"source {source.name} may not declare guests on cluster {guest.spec.cluster}"
+            advice = f"Allowed by the source: {', '.join(source.spec.clusters) or 'none'}."
+            found.append(finding("NotAllowed", guest.origin, "spec.cluster", problem, advice))
+        for permission, path, what in _uses(guest, own_roles):
+            if permission not in allowed:
+                found.append(_denial(guest.origin.at(path), source, permission, f"{guest.ref}: {path}: {what}"))
+    return tuple(found)
+
+
+def _denial(place: Location, source: Source, permission: Permission, what: str) -> Diagnostic:
+    advice = f"Whoever runs the server can allow it: allow: [{permission}] in Source/{source.name}."
+    return Diagnostic("error", "NotAllowed", f"{what}, which this source may not", advice, place)
+
+
+def _uses(guest: Guest, own_roles: Path) -> Iterator[tuple[Permission, str, str]]:
+    """Everything in a guest's manifest that needs a permission, with its field."""
+    if isinstance(guest.spec, ContainerSpec):
+        yield from _container(guest.spec)
+    for name, value in guest.spec.options.items():
+        yield from _option(name, str(value))
+    if guest.spec.configure is not None:
+        yield from _inside(guest, guest.spec.configure, own_roles)
+
+
+def _container(spec: ContainerSpec) -> Iterator[tuple[Permission, str, str]]:
+    if spec.unprivileged is False:
+        yield "privileged", "spec.unprivileged", "the container is privileged"
+    for index, mount in enumerate(spec.mounts or ()):
+        if mount.source is not None:
+            yield "bindMounts", f"spec.mounts.{index}.source", f"{mount.source} of the node is mounted"
+    if spec.features is not None and (spec.features.mknod or spec.features.force_rw_sys or spec.features.mount):
+        yield "privileged", "spec.features", "it reaches beyond the container (mknod, mount, forceRwSys)"
+
+
+def _inside(guest: Guest, configure: Configure, own_roles: Path) -> Iterator[tuple[Permission, str, str]]:
+    for index, directory in enumerate(guest.roles):
+        if Path(directory).resolve().is_relative_to(own_roles.resolve()):
+            yield "roles", f"spec.configure.roles.{index}.role", "the role is the repository's own code"
+    for name in configure.secrets:
+        yield "secrets", f"spec.configure.secrets.{name}", "a secret store of the server is read"
+    if _reads_environment(configure.model_dump(mode="python", by_alias=True)):
+        yield "secrets", "spec.configure", "a secret of the server's environment is read"
+
+
+def _option(name: str, value: str) -> Iterator[tuple[Permission, str, str]]:
+    base, path = name.rstrip("0123456789"), f"spec.options.{name}"
+    if name == "hookscript":
+        yield "hookscripts", path, "a script runs on the node"
+    elif name == "args":
+        yield "args", path, "arguments reach QEMU itself"
+    elif base in _RAW:
+        yield "raw", path, "a raw line reaches LXC itself"
+    elif base in _DEVICES and value not in _HARMLESS_DEVICES:
+        yield "devices", path, "a device of the node is passed"
+    elif name == "unprivileged" and value in ("0", "False"):
+        yield "privileged", path, "the container is privileged"
+    elif base == "mp" and value.startswith("/"):
+        yield "bindMounts", path, "a directory of the node is mounted"
+    elif name in ("features", "entrypoint", "env") and any(word in value for word in ("mknod", "mount=", "force_rw")):
+        yield "privileged", path, "it reaches beyond the container"
+    elif base in ("ide", "sata", "scsi", "virtio") and value.startswith("/"):
+        yield "devices", path, "a disk of the node is passed"
+
+
+def _reads_environment(value: object) -> bool:
+    if isinstance(value, dict):
+        ref = value.get("secretRef")
+        if isinstance(ref, dict) and ref.get("name") == "env":
+            return True
+        return any(map(_reads_environment, value.values()))
+    return isinstance(value, list | tuple) and any(map(_reads_environment, value))

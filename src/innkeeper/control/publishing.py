@@ -1,0 +1,76 @@
+"""Who is told of services: every exposed guest that is well, at the address that it really has."""
+
+from collections.abc import Iterable
+
+from innkeeper.control.house import House
+from innkeeper.control.ports import GuestQuery, Service
+from innkeeper.control.running import Run
+from innkeeper.engine.errors import EngineError
+from innkeeper.model.exposure import Expose
+from innkeeper.model.records import GuestRecord
+
+_KNOWN = "published"
+_MOST = 1_000_000
+
+
+async def publish(run: Run) -> None:
+    """Tell every publisher all services that there are. Their troubles are lines of the log, and tried again."""
+    house = run.house
+    if not house.publishers or not await _seen_all(house):
+        return
+    page = await house.store.guests(GuestQuery(limit=_MOST))
+    before = await house.store.value(_KNOWN)
+    told = frozenset(map(str, before)) if isinstance(before, list) else frozenset()
+    found = services(page.guests, told)
+    for publisher in house.publishers:
+        try:
+            for line in await publisher.publish(found):
+                run.say(f"{publisher.name}: {line}", phase="publish")
+        except EngineError as error:
+            run.say(f"{publisher.name}: {error}", "warning", phase="publish")
+    await house.store.put_value(_KNOWN, [_key(item.source, str(item.ref)) for item in found])
+
+
+async def _seen_all(house: House) -> bool:
+    """Whether every source was synced since this store exists: nothing is taken back for want of memory."""
+    return all([(await house.store.source(name)).synced for name in house.sources])
+
+
+def services(guests: Iterable[GuestRecord], told: frozenset[str]) -> tuple[Service, ...]:
+    """Guests that are well; one that was told stays told until it is gone or stopped, however ill it is."""
+    found = []
+    for guest in guests:
+        known = _key(guest.source, str(guest.ref)) in told and guest.health not in ("Missing", "Suspended")
+        if (guest.health == "Healthy" or known) and (service := service_of(guest)) is not None:
+            found.append(service)
+    return tuple(found)
+
+
+def service_of(guest: GuestRecord) -> Service | None:
+    """What a guest's manifest tells the network; None where it tells nothing, or it has no address yet."""
+    expose, monitoring = guest.desired.get("expose"), guest.desired.get("monitoring") is True
+    if guest.vmid is None or not guest.address or not (monitoring or isinstance(expose, dict)):
+        return None
+    return Service(
+        source=guest.source,
+        ref=guest.ref,
+        cluster=guest.cluster,
+        vmid=guest.vmid,
+        address=guest.address,
+        hostname=guest.hostname,
+        expose=Expose.model_validate(expose) if isinstance(expose, dict) else None,
+        monitoring=monitoring,
+        health_path=_health_path(guest.desired.get("health")),
+    )
+
+
+def _health_path(checks: object) -> str:
+    for check in checks if isinstance(checks, list) else ():
+        http = check.get("http") if isinstance(check, dict) else None
+        if isinstance(http, dict):
+            return str(http.get("path", "/"))
+    return ""
+
+
+def _key(source: str, ref: str) -> str:
+    return f"{source}/{ref}"

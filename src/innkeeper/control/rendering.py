@@ -1,0 +1,99 @@
+"""From a commit to what it declares: checked out, loaded, held against what the source may do."""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from innkeeper.control.fields import with_field
+from innkeeper.control.house import House
+from innkeeper.control.permissions import denied
+from innkeeper.manifests.loading import Loaded, load
+from innkeeper.model.diagnostics import Diagnostic, Location
+from innkeeper.model.objects import Cluster, Declared, Guest
+from innkeeper.model.records import Drift
+from innkeeper.model.sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """`place` is the checkout's directory of the source; `loaded` holds every cluster that its guests may be on."""
+
+    revision: str
+    place: Path
+    loaded: Loaded
+
+    @property
+    def empty(self) -> bool:
+        """Nothing at all is declared: not a single manifest."""
+        return any(item.code == "NoManifests" for item in self.loaded.diagnostics)
+
+
+async def render(house: House, source: Source, revision: str, *, strict: bool = False) -> Rendered:
+    """`strict`: as a stranger's proposal, to which nothing is allowed. Raises only what the repository does."""
+    place = await house.repository(source.name).checkout(revision)
+    clusters = _clusters(house, source)
+    loaded = await asyncio.to_thread(load, [place], source.spec.format, None, clusters)
+    judged = source if not strict else replace(source, spec=source.spec.model_copy(update={"allow": ()}))
+    refused = denied(loaded, judged, place)
+    used = {guest.spec.cluster for guest in loaded.declared.guests} | {item.name for item in clusters}
+    kept = tuple(item for item in loaded.declared.clusters if item.name in used)
+    diagnostics = tuple(_relative(item, place, source) for item in (*loaded.diagnostics, *refused))
+    return Rendered(
+        revision, place, replace(loaded, declared=replace(loaded.declared, clusters=kept), diagnostics=diagnostics)
+    )
+
+
+def _clusters(house: House, source: Source) -> tuple[Cluster, ...]:
+    names = source.spec.clusters
+    return tuple(item for name, item in sorted(house.clusters.items()) if names is None or name in names)
+
+
+def repository_path(file: str, place: Path, source: Source) -> str:
+    """A file of the checkout as the repository calls it."""
+    try:
+        inside = Path(file).relative_to(place)
+    except ValueError:
+        return file
+    return str(PurePosixPath(source.spec.path) / inside) if source.spec.path != "." else str(inside)
+
+
+def _relative(item: Diagnostic, place: Path, source: Source) -> Diagnostic:
+    def short(text: str) -> str:
+        return text.replace(f"{place}/", "" if source.spec.path == "." else f"{source.spec.path}/").replace(
+            str(place), source.spec.path
+        )
+
+    where = item.location
+    if where is not None:
+        where = Location(repository_path(where.file, place, source), where.line, where.column)
+    return Diagnostic(item.severity, item.code, short(item.summary), short(item.detail), where)
+
+
+def leaving(declared: Declared, ignored: Iterable[Drift], now: datetime) -> Declared:
+    """What is declared, with the fields that are to be left alone declared as what they are."""
+    fields: dict[tuple[str, str], list[Drift]] = {}
+    for item in ignored:
+        if item.ignored_until is not None and item.ignored_until > now and item.ended_at is None:
+            fields.setdefault((item.ref.kind, item.ref.name), []).append(item)
+    if not fields:
+        return declared
+    guests = tuple(_left(guest, fields.get((guest.ref.kind, guest.ref.name), ())) for guest in declared.guests)
+    return replace(declared, guests=guests)
+
+
+def _left(guest: Guest, drifts: Iterable[Drift]) -> Guest:
+    spec: Any = guest.spec
+    for item in drifts:
+        data = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        changed = with_field(data, item.field, item.after)
+        if changed is None:
+            continue
+        try:
+            spec = type(spec).model_validate_json(json.dumps(changed))
+        except ValueError:
+            continue  # What it is cannot be declared: it stays as it was, and is shown as drift.
+    return replace(guest, spec=spec)

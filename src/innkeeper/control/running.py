@@ -1,0 +1,81 @@
+"""One job while it runs: its log, its stop, its end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+from innkeeper.control.house import House
+from innkeeper.engine.errors import EngineError
+from innkeeper.engine.ports import Event
+from innkeeper.model.jobs import EMPTY, Job, JobState, Level
+from innkeeper.model.plan import Json
+
+_CANCEL_SECONDS = 0.5
+_PHASES: Mapping[str, Level] = {"failed": "error", "skipped": "warning", "waiting": "info"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a job ended, or that it waits. `kind` names the class of its error."""
+
+    state: JobState
+    summary: str
+    error: str = ""
+    kind: str = ""
+    result: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
+    digest: str = ""
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`stop` is set when the job is to end at a safe point."""
+
+    house: House
+    job: Job
+    stop: asyncio.Event
+    lines: "asyncio.Queue[tuple[Level, str, str, str] | None]"
+
+    def say(self, message: str, level: Level = "info", *, guest: str = "", phase: str = "") -> None:
+        self.lines.put_nowait((level, message, guest, phase))
+
+    def listen(self, event: Event) -> None:
+        """The engine's progress as lines of the log."""
+        self.say(
+            event.message or event.phase, _PHASES.get(event.phase, "info"), guest=str(event.ref), phase=event.phase
+        )
+
+
+@asynccontextmanager
+async def running(house: House, job: Job, stop: asyncio.Event) -> AsyncIterator[Run]:
+    """A run whose log is written beside it, and which hears of its cancellation."""
+    run = Run(house, job, stop, asyncio.Queue())
+    writer = asyncio.create_task(_write(run))
+    ear = asyncio.create_task(_hear(run))
+    try:
+        yield run
+    finally:
+        ear.cancel()
+        run.lines.put_nowait(None)
+        with suppress(asyncio.CancelledError):
+            await ear
+        await writer
+
+
+async def _write(run: Run) -> None:
+    while (line := await run.lines.get()) is not None:
+        level, message, guest, phase = line
+        with suppress(EngineError):  # A full disk loses lines, and nothing else.
+            written = await run.house.store.log(run.job.id, level, message, guest=guest, phase=phase)
+            run.house.bus.tell("log", {"job": run.job.id, "number": written.number})
+
+
+async def _hear(run: Run) -> None:
+    """A cancellation may come from another thread or replica: it stands in the store."""
+    while not run.stop.is_set():
+        with suppress(EngineError):
+            if await run.house.store.value(f"cancel/{run.job.id}"):
+                run.say("cancelled: stopping at a safe point", "warning")
+                run.stop.set()
+        await asyncio.sleep(_CANCEL_SECONDS)

@@ -1,0 +1,275 @@
+"""A sync: what a revision declares becomes what guests are, as far as nobody has to be asked.
+
+Fetch and render come first, and a failure of theirs changes nothing. What is grave waits for a person; the rest goes at
+once. Every run looks anew, so that it does not matter where the one before it ended.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from innkeeper.control import operating, publishing, recording
+from innkeeper.control.approval import Wish, bold, grave, harmless
+from innkeeper.control.comment import summary
+from innkeeper.control.errors import Denied
+from innkeeper.control.ports import Commit, GuestQuery, Link
+from innkeeper.control.rendering import Rendered, leaving, render, repository_path
+from innkeeper.control.running import Outcome, Run
+from innkeeper.engine.errors import Conflict, EngineError
+from innkeeper.engine.inside import Insider
+from innkeeper.engine.reconcile import Prepared, carry_out, gate, prepare
+from innkeeper.engine.result import Result
+from innkeeper.model.diagnostics import Diagnostic, Location, has_errors
+from innkeeper.model.jobs import Job
+from innkeeper.model.objects import Declared, Ref
+from innkeeper.model.plan import Json, Plan
+from innkeeper.model.records import GuestRecord, Revision
+from innkeeper.model.sources import Source
+from innkeeper.planner.policy import Policy, Unreachable, named
+
+PATIENCE = 120.0
+"""Seconds that one step waits for locks and other people's tasks."""
+SHORT = 12
+_BY_ITSELF = frozenset({"webhook", "timer", "drift", "schedule"})
+MOST = 1_000_000
+
+
+async def sync(run: Run) -> Outcome:
+    house, job = run.house, run.job
+    source = house.source(job.request.source)
+    record = await house.store.source(source.name)
+    if job.request.trigger in _BY_ITSELF and (record.suspended or source.spec.suspend) and not job.approved_by:
+        return Outcome("succeeded", "suspended: nothing was changed")
+    revision = await _revision(run, source, record.pinned)
+    outcome = await _reach(run, source, revision)
+    if outcome.state == "succeeded" and not job.request.only:
+        await _synced(run, source, revision)
+    return outcome
+
+
+async def rollback(run: Run) -> Outcome:
+    """Shown as a plan first, then carried out; the source stays at that revision until it is released."""
+    house, job = run.house, run.job
+    source = house.source(job.request.source)
+    revision = str(job.request.payload["to"])
+    outcome = await _reach(run, source, revision, ask=True)
+    if outcome.state == "succeeded":
+        await house.store.put_source(source.name, pinned=revision)
+        house.bus.tell("source", {"name": source.name})
+        await _synced(run, source, revision)
+    return outcome
+
+
+async def _revision(run: Run, source: Source, pinned: str) -> str:
+    """The commit to work on: the approved one, the one that was asked for, the pinned one, else the newest."""
+    house, job = run.house, run.job
+    if job.approved_by and job.revision:
+        return job.revision
+    if job.request.revision:
+        return await house.repository(source.name).resolve(job.request.revision)
+    newest = await fetched(run, source)
+    if pinned:
+        run.say(f"held at {pinned[:SHORT]} since a rollback; the newest is {newest.revision[:SHORT]}")
+    return pinned or newest.revision
+
+
+async def fetched(run: Run, source: Source) -> Commit:
+    """The newest commit; what went wrong is kept with the source."""
+    house = run.house
+    try:
+        commit = await house.repository(source.name).fetch()
+    except EngineError as error:
+        await house.store.put_source(source.name, error=error.message)
+        raise
+    await house.store.put_source(source.name, seen=commit.revision, fetched_at=house.now(), error="")
+    run.say(f"{commit.revision[:SHORT]} {commit.subject} ({commit.author})", phase="fetch")
+    return commit
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One source at one revision, with the ways to its clusters while a job has them."""
+
+    run: Run
+    source: Source
+    rendered: Rendered
+    declared: Declared
+    policy: Policy
+    links: Mapping[str, Link | Unreachable]
+    insider: Insider | None
+    former: Mapping[Ref, GuestRecord]
+
+    def where(self, place: Location) -> tuple[str, int]:
+        return repository_path(place.file, self.rendered.place, self.source), place.line
+
+    async def prepare(self, policy: Policy, *, health: bool = False) -> Prepared:
+        prepared = await prepare(self.declared, self.links, policy, self.run.say, insider=self.insider, health=health)
+        findings = (*self.rendered.loaded.diagnostics, *prepared.plan.diagnostics)
+        return replace(prepared, plan=replace(prepared.plan, diagnostics=findings))
+
+    def shown(self, prepared: Prepared) -> dict[str, Json]:
+        return recording.shown(prepared.plan, prepared, self.where)
+
+
+async def _reach(run: Run, source: Source, revision: str, *, ask: bool = False) -> Outcome:
+    """`ask`: whatever it is, a person looks first."""
+    house, job = run.house, run.job
+    await house.store.update_job(job.id, ("running",), revision=revision)
+    rendered = await render(house, source, revision)
+    former = await records_of(run, source.name)
+    if rendered.empty and not former:
+        return Outcome("succeeded", "nothing is declared yet", revision=revision)
+    if not rendered.loaded.ok:
+        return await refused(run, source, revision, rendered.loaded.diagnostics)
+    ignored = await house.store.drifts(source=source.name)
+    declared = leaving(rendered.loaded.declared, ignored, house.now())
+    policy = _policy(job, source, revision)
+    if stray := [name for name in policy.only if not any(named(guest.ref, (name,)) for guest in declared.guests)]:
+        raise Denied(f"source {source.name} declares no guest {', '.join(stray)} at {revision[:SHORT]}")
+    names = [cluster.name for cluster in declared.clusters]
+    async with (
+        house.links.connected(declared.clusters) as links,
+        house.insides(declared) as insider,
+        house.queue.cluster(names),
+    ):
+        scene = Scene(run, source, rendered, declared, policy, links, insider, former)
+        outcome = await _gated(scene, ask=ask)
+    await publishing.publish(run)
+    return replace(outcome, revision=revision)
+
+
+def _policy(job: Job, source: Source, revision: str) -> Policy:
+    spec, configure = source.spec, job.request.payload.get("configure", "changed")
+    return Policy(
+        source=source.name,
+        revision=revision[:SHORT],
+        prune=spec.prune,
+        max_deletes=spec.max_deletes,
+        only=frozenset(job.request.only),
+        configure=configure if configure in ("always", "never") else "changed",  # type: ignore[arg-type]
+    )
+
+
+async def refused(run: Run, source: Source, revision: str, found: Sequence[Diagnostic]) -> Outcome:
+    """Manifests with errors: each is said, and nothing is touched."""
+    errors = [item for item in found if item.severity == "error"]
+    for item in errors:
+        run.say(f"{item.location or ''}: {item.summary}. {item.detail}".strip(": "), "error")
+    first = f"{errors[0].location or source.name}: {errors[0].summary}" if errors else "nothing is declared"
+    text = f"{len(errors)} errors in the manifests; the first: {first}" if len(errors) > 1 else first
+    await run.house.store.put_source(source.name, error=text)
+    body: dict[str, Json] = {"diagnostics": [recording.plain(item.to_json()) for item in found]}
+    return Outcome("failed", text, f"{text}. Nothing was changed.", "Stalled", body, revision=revision)
+
+
+async def _gated(scene: Scene, *, ask: bool) -> Outcome:
+    """Look, plan, do what may be done, ask for the rest."""
+    run, spec, job = scene.run, scene.source.spec, scene.run.job
+    prepared = await scene.prepare(scene.policy)
+    replaced = job.request.payload.get("replace")
+    wish = Wish(frozenset(map(str, replaced)) if isinstance(replaced, list) else frozenset(),
+                bool(job.request.payload.get("prune")))  # fmt: skip
+    asked = bold(scene.policy, prepared.plan, wish)
+    full = prepared if asked == scene.policy else await scene.prepare(asked)
+    run.say(f"planned: {summary(full.plan)}", phase="plan")
+    if job.approved_by:
+        try:
+            gate(full, job.digest)
+        except Conflict:
+            run.say("guests or manifests have changed since the approval: this is another plan", "warning")
+        else:
+            run.say(f"approved by {job.approved_by}")
+            return await _carried_out(scene, full)
+    waiting = grave(full.plan, spec)
+    everything = ask or (spec.sync == "manual" and any(step.acts for step in full.plan.steps))
+    if everything and any(step.acts for step in full.plan.steps):
+        await _recorded(scene, prepared)
+        return _waits(scene, full, "every change of this source waits for a person" if not ask else "a rollback")
+    if not waiting:
+        return await _carried_out(scene, full)
+    left = harmless(prepared.plan, waiting, [step.ref for step in prepared.plan.steps if step.acts])
+    if left:
+        first = await scene.prepare(replace(scene.policy, only=left, prune=False))
+        run.say(f"{len(left)} guests go at once, {len(waiting)} wait")
+        outcome = await _carried_out(scene, first)
+        if outcome.state != "succeeded":
+            return outcome
+        full = await scene.prepare(asked)
+    await _recorded(scene, await scene.prepare(scene.policy))
+    return _waits(scene, full, f"{len(waiting)} of its steps replace or destroy")
+
+
+def _waits(scene: Scene, full: Prepared, why: str) -> Outcome:
+    scene.run.say(f"waits for an approval: {why}", "warning", phase="approval")
+    return Outcome("waiting", summary(full.plan), result=scene.shown(full), digest=full.plan.digest)
+
+
+async def _carried_out(scene: Scene, prepared: Prepared) -> Outcome:
+    run, spec = scene.run, scene.source.spec
+    acts = any(step.acts for step in prepared.plan.steps)
+    if acts and (spec.snapshot_before or run.job.request.payload.get("snapshot")):
+        await operating.before(run, scene.links, prepared.plan)
+    result = await carry_out(prepared, scene.links, run.listen, run.stop, patience=PATIENCE)
+    stopped = result.stopped and any(item.error.startswith("stopped") for item in result.results)
+    seen = prepared if not acts and scene.insider is None else await scene.prepare(prepared.policy, health=True)
+    await _recorded(scene, seen)
+    body = recording.with_results(scene.shown(prepared), result)
+    failed = _failures(prepared.plan, result)
+    if stopped:
+        return Outcome("failed", "stopped before it was done", "stopped; the next run goes on", "Stopped", body)
+    if failed:
+        text = "; ".join(failed[:3]) + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")
+        return Outcome("failed", f"{len(failed)} of {len(prepared.plan.steps)} guests failed", text, "Failed", body)
+    return Outcome("succeeded", summary(prepared.plan), result=body)
+
+
+def _failures(plan: Plan, result: Result) -> list[str]:
+    """What is not as it should be now, and nobody is asked about."""
+    found = [f"{item.step.ref}: {item.error}" for item in result.results if item.state != "done"]
+    if has_errors(plan.diagnostics):
+        found += [item.summary for item in plan.diagnostics if item.severity == "error"]
+    return list(dict.fromkeys(found))
+
+
+async def _recorded(scene: Scene, seen: Prepared) -> None:
+    """Tell people what was seen."""
+    run, house, source = scene.run, scene.run.house, scene.source.name
+    now = house.now()
+    found = recording.records(seen, source, scene.former, now, scene.where)
+    found = tuple([await _located(scene, seen, item) for item in found])
+    await house.store.put_guests(source, found, whole=not seen.policy.only)
+    drifted = recording.drifts(seen, source, scene.former, now)
+    if seen.policy.only:
+        others = await house.store.drifts(source=source)
+        drifted += tuple(item for item in others if not seen.policy.selects(item.ref))
+    await house.store.put_drift(drifted, source)
+    house.bus.tell("guest", {"source": source, "job": run.job.id})
+
+
+async def _located(scene: Scene, seen: Prepared, record: GuestRecord) -> GuestRecord:
+    """With the address that a lease gave; asked once, where the manifest does not tell it."""
+    link = scene.links.get(record.cluster)
+    if record.address or record.power != "running" or record.vmid is None:
+        return record
+    if link is None or isinstance(link, Unreachable):
+        return record
+    guest = next((item.observed for item in seen.decisions if item.guest.ref == record.ref), None)
+    try:
+        return recording.addressed(record, await link.addresses(guest)) if guest is not None else record
+    except EngineError:
+        return record
+
+
+async def records_of(run: Run, source: str) -> dict[Ref, GuestRecord]:
+    page = await run.house.store.guests(GuestQuery(sources=(source,), limit=MOST))
+    return {item.ref: item for item in page.guests}
+
+
+async def _synced(run: Run, source: Source, revision: str) -> None:
+    house, now = run.house, run.house.now()
+    await house.store.put_source(source.name, synced=revision, synced_at=now, error="")
+    commits = await house.repository(source.name).log(200)
+    found = next((item for item in commits if item.revision == revision), None)
+    if found is not None:
+        done = Revision(source.name, revision, found.author, found.subject, found.at, run.job.id, now)
+        await house.store.add_revision(done)
+    house.bus.tell("source", {"name": source.name})
