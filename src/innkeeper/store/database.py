@@ -165,6 +165,7 @@ def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         "journal_mode = WAL",
         "synchronous = NORMAL",
         "foreign_keys = ON",
+        "cache_size = -20000",  # KiB: the list of 10,000 guests stays in memory
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -92,11 +92,15 @@ def guest_row(record: GuestRecord) -> Row:
         "kind": record.ref.kind,
         "name": record.ref.name,
         "words": "\n".join(words).lower(),
-        "body": {
-            "conditions": [[item.type, item.status, item.reason, item.message] for item in record.conditions],
-            **{key: getattr(record, key) for key in _SHOWN},
-        },
     }
+
+
+def guest_body(record: GuestRecord) -> Row:
+    body = {
+        "conditions": [[item.type, item.status, item.reason, item.message] for item in record.conditions],
+        **{key: getattr(record, key) for key in _SHOWN},
+    }
+    return {"source": record.source, "kind": record.ref.kind, "name": record.ref.name, "body": body}
 
 
 def guest_of(row: RowMapping) -> GuestRecord:

@@ -1,12 +1,13 @@
 """The control plane's memory in SQL: the port `Store` on SQLite and PostgreSQL alike."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, func, insert, select, update
+from sqlalchemy import FromClause, Select, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from innkeeper.control.ports import Counts, GuestQuery, GuestTally, Page
 from innkeeper.model.jobs import ENDED, Job, JobLog, JobState, Level, Request
@@ -18,6 +19,7 @@ from innkeeper.store.database import Database
 
 DELIVERIES_KEPT = timedelta(days=7)
 """No forge delivers the same event again after that."""
+_GUEST_KEY = ("source", "kind", "name")
 _JOB_CHANGES = frozenset(field.name for field in fields(Job)) - {"id", "request", "created_at", "retry_of"}
 _SOURCE_CHANGES = frozenset(field.name for field in fields(SourceRecord)) - {"name"}
 
@@ -123,12 +125,7 @@ class SqlStore:
 
     async def put_guests(self, source: str, records: Sequence[GuestRecord], *, whole: bool) -> None:
         seen = {record.ref: record for record in records}
-        guest, condition = tables.guests.c, tables.guest_conditions.c
-        put = self._database.insert(tables.guests)
-        keys = ("source", "kind", "name")
-        put = put.on_conflict_do_update(
-            index_elements=keys, set_={column.name: column for column in put.excluded if column.name not in keys}
-        )
+        guest = tables.guests.c
         true = [
             {"type": kind, "source": source, "kind": ref.kind, "name": ref.name}
             for ref, record in seen.items()
@@ -138,30 +135,35 @@ class SqlStore:
             if whole:
                 stood = await connection.execute(select(guest.kind, guest.name).where(guest.source == source))
                 gone = [ref for ref in (Ref(*row) for row in stood) if ref not in seen]
-                await connection.execute(delete(tables.guest_conditions).where(condition.source == source))
+                await _forget(connection, tables.guests, source, gone)
+                await _forget(connection, tables.guest_bodies, source, gone)
+                await connection.execute(
+                    delete(tables.guest_conditions).where(tables.guest_conditions.c.source == source)
+                )
             else:
-                gone = []
-            for table, refs in ((tables.guests, gone), (tables.guest_conditions, [] if whole else list(seen))):
-                for ref in refs:
-                    at = table.c
-                    await connection.execute(
-                        delete(table).where(at.source == source, at.kind == ref.kind, at.name == ref.name)
-                    )
+                await _forget(connection, tables.guest_conditions, source, seen)
             if seen:
-                await connection.execute(put, [rows.guest_row(record) for record in seen.values()])
+                await connection.execute(self._put(tables.guests), list(map(rows.guest_row, seen.values())))
+                await connection.execute(self._put(tables.guest_bodies), list(map(rows.guest_body, seen.values())))
             if true:
                 await connection.execute(insert(tables.guest_conditions), true)
+
+    def _put(self, table: Table) -> Any:
+        put = self._database.insert(table)
+        rest = {column.name: column for column in put.excluded if column.name not in _GUEST_KEY}
+        return put.on_conflict_do_update(index_elements=_GUEST_KEY, set_=rest)
 
     async def guests(self, query: GuestQuery) -> Page:
         async with self._database.read() as connection:
             total = (await connection.execute(_matching(select(func.count()), query))).scalar_one()
-            found = await connection.execute(_ordered(_matching(select(tables.guests), query), query))
-            page = tuple(map(rows.guest_of, found.mappings()))
-        return Page(page, total)
+            chosen = _sorted(_matching(select(tables.guests), query), tables.guests, query)
+            found = chosen.offset(query.offset).limit(query.limit).subquery()
+            page = await connection.execute(_sorted(_whole(found), found, query))
+            return Page(tuple(map(rows.guest_of, page.mappings())), total)
 
     async def guest(self, source: str, ref: Ref) -> GuestRecord | None:
         guest = tables.guests.c
-        query = select(tables.guests).where(guest.source == source, guest.kind == ref.kind, guest.name == ref.name)
+        query = _whole(tables.guests).where(guest.source == source, guest.kind == ref.kind, guest.name == ref.name)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().first()
         return rows.guest_of(row) if row else None
@@ -191,7 +193,7 @@ class SqlStore:
         alike = (guests.cluster, guests.node, guests.power, guests.sync, guests.health)
         async with self._database.read() as connection:
             counted = await connection.execute(select(*alike, func.count()).group_by(*alike))
-            return tuple(GuestTally(*row) for row in counted.tuples())
+            return tuple(GuestTally(*row) for row in counted)
 
     # Drift
 
@@ -329,11 +331,25 @@ def _matching(select_: Select[Any], query: GuestQuery) -> Select[Any]:
     return select_
 
 
-def _ordered(select_: Select[Any], query: GuestQuery) -> Select[Any]:
+def _whole(guests: FromClause) -> Select[Any]:
+    """With what is only shown."""
+    here, there = guests.c, tables.guest_bodies.c
+    same = (there.source == here.source) & (there.kind == here.kind) & (there.name == here.name)
+    return select(guests, there.body).join_from(guests, tables.guest_bodies, same)
+
+
+def _sorted(select_: Select[Any], guests: FromClause, query: GuestQuery) -> Select[Any]:
     """By the chosen column, then by name, kind and source: every page has its own guests."""
-    guest = tables.guests.c
     keys = dict.fromkeys((query.sort, "name", "kind", "source"))
-    order = [guest[key].desc() if query.descending else guest[key].asc() for key in keys]
-    if guest[query.sort].nullable:
+    order = [guests.c[key].desc() if query.descending else guests.c[key].asc() for key in keys]
+    if tables.guests.c[query.sort].nullable:
         order[0] = order[0].nulls_last()
-    return select_.order_by(*order).offset(query.offset).limit(query.limit)
+    return select_.order_by(*order)
+
+
+async def _forget(connection: AsyncConnection, table: Table, source: str, refs: Collection[Ref]) -> None:
+    if refs:
+        at = table.c
+        this = (at.source == source) & (at.kind == bindparam("its_kind")) & (at.name == bindparam("its_name"))
+        named = [{"its_kind": ref.kind, "its_name": ref.name} for ref in refs]
+        await connection.execute(delete(table).where(this), named)

@@ -52,9 +52,6 @@ class Words(TypeDecorator[str]):
 Sorted = Text().with_variant(Text(collation="C"), "postgresql")
 """Text that is sorted by its characters' numbers on every database, whatever its locale."""
 
-SORTED = ("name", "sync", "health", "node", "source", "address", "vmid", "revision", "created_at")
-"""What the guests' list can be sorted by."""
-
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -136,19 +133,27 @@ guests = Table(
     Column("created_at", Instant),
     Column("seen_at", Instant),
     Column("words", Words, nullable=False),  # what a search looks through, in lower case
-    Column("body", JSON, nullable=False),  # what is only shown on the guest's own page
     Index(None, "name", "kind", "source"),
-    *(Index(None, key, "name", "kind", "source") for key in SORTED if key not in ("name", "source")),
     Index(None, "cluster", "vmid"),
 )
+
+guest_bodies = Table(
+    "guest_bodies",
+    metadata,
+    Column("source", Sorted, primary_key=True),
+    Column("kind", Sorted, primary_key=True),
+    Column("name", Sorted, primary_key=True),
+    Column("body", JSON, nullable=False),
+)
+"""What is only shown. A table of its own keeps the other small: a search reads all of it, which takes no index."""
 
 guest_conditions = Table(
     "guest_conditions",
     metadata,
     Column("type", Text, primary_key=True),
-    Column("source", Text, primary_key=True),
-    Column("kind", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
+    Column("source", Sorted, primary_key=True),
+    Column("kind", Sorted, primary_key=True),
+    Column("name", Sorted, primary_key=True),
     Index(None, "source", "kind", "name"),
 )
 

@@ -67,11 +67,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_facts")),
     )
     op.create_table(
+        "guest_bodies",
+        sa.Column("source", SORTED, nullable=False),
+        sa.Column("kind", SORTED, nullable=False),
+        sa.Column("name", SORTED, nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "kind", "name", name=op.f("pk_guest_bodies")),
+    )
+    op.create_table(
         "guest_conditions",
         sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("source", SORTED, nullable=False),
+        sa.Column("kind", SORTED, nullable=False),
+        sa.Column("name", SORTED, nullable=False),
         sa.PrimaryKeyConstraint("type", "source", "kind", "name", name=op.f("pk_guest_conditions")),
     )
     op.create_index(
@@ -98,26 +106,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("words", sa.Text(), nullable=False),
-        sa.Column("body", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("source", "kind", "name", name=op.f("pk_guests")),
     )
-    op.create_index(
-        op.f("ix_guests_address_name_kind_source"), "guests", ["address", "name", "kind", "source"], unique=False
-    )
     op.create_index(op.f("ix_guests_cluster_vmid"), "guests", ["cluster", "vmid"], unique=False)
-    op.create_index(
-        op.f("ix_guests_created_at_name_kind_source"), "guests", ["created_at", "name", "kind", "source"], unique=False
-    )
-    op.create_index(
-        op.f("ix_guests_health_name_kind_source"), "guests", ["health", "name", "kind", "source"], unique=False
-    )
     op.create_index(op.f("ix_guests_name_kind_source"), "guests", ["name", "kind", "source"], unique=False)
-    op.create_index(op.f("ix_guests_node_name_kind_source"), "guests", ["node", "name", "kind", "source"], unique=False)
-    op.create_index(
-        op.f("ix_guests_revision_name_kind_source"), "guests", ["revision", "name", "kind", "source"], unique=False
-    )
-    op.create_index(op.f("ix_guests_sync_name_kind_source"), "guests", ["sync", "name", "kind", "source"], unique=False)
-    op.create_index(op.f("ix_guests_vmid_name_kind_source"), "guests", ["vmid", "name", "kind", "source"], unique=False)
     op.create_table(
         "jobs",
         sa.Column("id", sa.Integer(), nullable=False),
