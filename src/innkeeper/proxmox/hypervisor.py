@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from innkeeper.engine.errors import Conflict, EngineError, Waiting
 from innkeeper.engine.ports import Log, Scope
@@ -18,6 +19,9 @@ from innkeeper.proxmox.credentials import resolve
 from innkeeper.proxmox.session import Load, Session
 from innkeeper.proxmox.slots import Slots, node_of, target
 from innkeeper.proxmox.tls import parse_endpoint
+
+if TYPE_CHECKING:
+    from innkeeper.control.ports import NodeUse, Snapshot, Task
 
 _logger = logging.getLogger("innkeeper.proxmox")
 
@@ -89,6 +93,24 @@ class Proxmox:
                 await tasks.follow(self.session, upid, log)
                 if ("start", "1") in params and (vmid := target(operation.path, params)) is not None:
                     await self._settle(vmid, log, None)
+
+    async def snapshots(self, guest: ObservedGuest) -> "tuple[Snapshot, ...]":
+        """See Link.snapshots."""
+        from innkeeper.proxmox import history  # what only a server asks for
+
+        return await history.snapshots(self.session, guest)
+
+    async def tasks(self, vmid: int, limit: int = 50) -> "tuple[Task, ...]":
+        """See Link.tasks."""
+        from innkeeper.proxmox import history
+
+        return await history.tasks(self.session, vmid, limit)
+
+    async def usage(self) -> "tuple[NodeUse, ...]":
+        """See Link.usage."""
+        from innkeeper.proxmox import history
+
+        return await history.usage(self.session, self.load)
 
     async def settle(self, vmid: int, log: Log, timeout: float) -> None:
         """See Hypervisor.settle. How those tasks end is not our matter; Waiting when they outlast `timeout` seconds."""
