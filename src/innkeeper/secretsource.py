@@ -22,10 +22,10 @@ def read_secret(source: SecretSource, directory: Path, environ: Mapping[str, str
         problem = "is empty" if source.env in environ else "is not set"
     else:
         path = directory / Path(source.file or "").expanduser()
-        where, value, problem = f"the file {path}", "", "is empty"
+        where, value, problem = f"the file {path}", "", f"has no {source.key}" if source.key else "is empty"
         try:
             with path.open(encoding="utf-8") as stream:
-                value = stream.read(LARGEST)
+                value = source.within(stream.read(LARGEST))
         except (OSError, UnicodeDecodeError) as error:
             problem = (error.strerror if isinstance(error, OSError) else None) or "cannot be read as text"
     if not value.strip():

@@ -14,7 +14,7 @@ _NOT_SAID = ("UnknownCluster", "AmbiguousCluster")
 
 
 def convert(
-    path: Annotated[Path, typer.Argument(help="A directory or a file in another format.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A directory or a file in another format.")],
     written: In = None,
     output_dir: Annotated[
         Path | None,

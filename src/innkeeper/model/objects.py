@@ -1,5 +1,6 @@
 """The declared objects: what one YAML document becomes."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -23,16 +24,34 @@ class Metadata(Value):
 
 
 class SecretSource(Value):
-    """Where a secret is read from at run time; its value never stands in a manifest."""
+    """Where a secret is read from at run time; its value never stands in a manifest.
+
+    `key` names a value in a file that is a JSON object: `proxmox.password`.
+    """
 
     env: str | None = None
     file: str | None = None
+    key: Annotated[str, StringConstraints(pattern=r"^[^.\s]+(\.[^.\s]+)*$")] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "SecretSource":
         if (self.env is None) == (self.file is None):
             raise ValueError("name exactly one of env (an environment variable) and file (a path)")
+        if self.key is not None and self.file is None:
+            raise ValueError("key goes with file: it names a value in it")
         return self
+
+    def within(self, text: str) -> str:
+        """The secret in the text of its file, without blanks around it; empty where it is not in it."""
+        if self.key is None:
+            return text.strip()
+        try:
+            found: object = json.loads(text)
+        except (ValueError, RecursionError):
+            return ""
+        for part in self.key.split("."):
+            found = found.get(part) if isinstance(found, dict) else None
+        return found.strip() if isinstance(found, str) else ""
 
 
 class Tls(Value):

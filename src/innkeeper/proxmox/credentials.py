@@ -65,7 +65,9 @@ def _read(source: SecretSource, directory: Path, environ: Mapping[str, str], fie
                 f"export {source.env}=… before this command",
             )
     else:
-        value = _text(source.file or "", directory, field).strip()
+        value = source.within(_text(source.file or "", directory, field))
+        if not value and source.key is not None:
+            raise Stalled(f"credentials.{field}: the file {source.file} has no {source.key}", "write it there, as text")
         if not value:
             raise Stalled(f"credentials.{field}: the file {source.file} is empty", "put the secret on its only line")
     if not value.isprintable():
