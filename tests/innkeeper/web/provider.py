@@ -29,7 +29,7 @@ class Idp:
     issuer: str = ""
     claims: dict[str, Any] = field(default_factory=dict)
     spoil: dict[str, Any] = field(default_factory=dict)
-    key: RSAKey = KEY
+    key: RSAKey = field(default_factory=lambda: KEY)
     signing: RSAKey | None = None
     down: bool = False
     userinfo: dict[str, Any] = field(default_factory=dict)
