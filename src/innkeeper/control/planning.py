@@ -1,5 +1,6 @@
 """A plan for somebody to look at: of the newest revision, of any other, or of a pull request. Nothing is changed."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 from innkeeper.control import pulls, recording
@@ -40,8 +41,9 @@ async def plan(run: Run) -> Outcome:
             max_deletes=source.spec.max_deletes,
             only=frozenset(job.request.only),
         )
-        async with house.links.connected(declared.clusters) as links, house.insides(declared) as insider:
-            prepared = await prepare(declared, links, policy, run.say, insider=insider if trusted else None)
+        inside = house.insides(declared) if trusted else nullcontext()
+        async with house.links.connected(declared.clusters) as links, inside as insider:
+            prepared = await prepare(declared, links, policy, run.say, insider=insider)
     except EngineError:
         await _told(run, await pulls.failed(house, job, revision))
         raise

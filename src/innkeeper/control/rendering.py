@@ -33,11 +33,15 @@ class Rendered:
 
 
 async def render(house: House, source: Source, revision: str, *, strict: bool = False) -> Rendered:
-    """`strict`: as a stranger's proposal, to which nothing is allowed. Raises only what the repository does."""
+    """`strict`: as a stranger's proposal, who must not name the clusters that our secrets are sent to.
+
+    Raises only what the repository does.
+    """
     place = await house.repository(source.name).checkout(revision)
     clusters = _clusters(house, source)
     loaded = await asyncio.to_thread(load, [place], source.spec.format, None, clusters)
-    judged = source if not strict else replace(source, spec=source.spec.model_copy(update={"allow": ()}))
+    allow = tuple(item for item in source.spec.allow if item != "clusters" or not strict)
+    judged = replace(source, spec=source.spec.model_copy(update={"allow": allow}))
     refused = denied(loaded, judged, place)
     used = {guest.spec.cluster for guest in loaded.declared.guests} | {item.name for item in clusters}
     kept = tuple(item for item in loaded.declared.clusters if item.name in used)
