@@ -25,10 +25,11 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A ref moved: `refs/heads/main` to the commit `after`; empty: the ref was deleted."""
+    """A ref moved: `refs/heads/main` to the commit `after` (empty: not told), or was deleted."""
 
     ref: str
-    after: str
+    after: str = ""
+    deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def github(event: str, payload: Payload) -> Said:
     """GitHub, Gitea and Forgejo, which speak the same."""
     repository = _text(payload, "repository", "full_name")
     if event == "push":
-        return Said(repository, event, (Push(_ref(payload), _after(payload, "after")),))
+        return Said(repository, event, (_push(_ref(payload), payload, "after"),))
     if event == "pull_request":
         return Said(repository, event, pull=_github_pull(payload))
     return Said(repository, event)
@@ -106,7 +107,7 @@ def gitlab(event: str, payload: Payload) -> Said:
     """Project, group and system hooks; `object_kind` says what it is."""
     repository, kind = _text(payload, "project", "path_with_namespace"), _text(payload, "object_kind")
     if kind == "push":
-        return Said(repository, kind, (Push(_ref(payload), _after(payload, "after")),))
+        return Said(repository, kind, (_push(_ref(payload), payload, "after"),))
     if kind != "merge_request":
         return Said(repository, kind or event)
     what = _part(payload, "object_attributes")
@@ -135,7 +136,7 @@ def bitbucket(event: str, payload: Payload) -> Said:
         return Said(_text(payload, "repository", "full_name"), event, pull=_cloud_pull(event, payload))
     if event == "repo:refs_changed":
         changes = _list(payload, "changes")
-        pushes = tuple(Push(_text(change, "ref", "id"), _after(change, "toHash")) for change in changes)
+        pushes = tuple(_push(_text(change, "ref", "id"), change, "toHash") for change in changes)
         return Said(_data_center_path(_part(payload, "repository")), event, pushes)
     if event.startswith("pr:"):
         pull = _part(payload, "pullRequest")
@@ -150,7 +151,7 @@ def _cloud_pushes(payload: Payload) -> Iterator[Push]:
         there = _part(change, "new" if new is not None else "old")
         folder = "heads" if _text(there, "type") in ("branch", "named_branch") else "tags"
         after = _commit(there, "target", "hash") if new is not None else ""
-        yield Push(f"refs/{folder}/{_text(there, 'name')}", after)
+        yield Push(f"refs/{folder}/{_text(there, 'name')}", after, deleted=new is None)
 
 
 _CLOUD_ACTIONS = {
@@ -214,7 +215,7 @@ def generic(event: str, payload: Payload) -> Said:
         return Said(repository, event)
     ref = _ref(payload)
     ref = ref if ref.startswith("refs/") else f"refs/heads/{ref}"
-    return Said(repository, event, (Push(ref, _after(payload, "after") if "after" in payload else ""),))
+    return Said(repository, event, (_push(ref, payload, "after") if "after" in payload else Push(ref),))
 
 
 def _at(payload: object, *path: str) -> object:
@@ -264,10 +265,10 @@ def _commit(payload: Payload, *path: str) -> str:
     return found
 
 
-def _after(payload: Payload, name: str) -> str:
-    """The commit, or empty where it is all zeros: the ref was deleted."""
+def _push(ref: str, payload: Payload, name: str) -> Push:
+    """All zeros instead of a commit: the ref was deleted."""
     commit = _commit(payload, name)
-    return commit if commit.strip("0") else ""
+    return Push(ref, commit) if commit.strip("0") else Push(ref, deleted=True)
 
 
 def _same(payload: Payload, one: tuple[str, ...], other: tuple[str, ...], *name: str) -> bool:

@@ -103,21 +103,20 @@ def receive(headers: Headers, body: bytes, secret: str, source: SourceSpec) -> H
             f"this is about {shown(said.repository)}, not about the source's own repository {ours[0]}; set the webhook "
             "up in the repository that the source names, or name this one in the source's forge.repository",
         )
-    return _hint(said, delivery(headers, body), source.branch, _sender(headers))
+    return _hint(said, delivery(headers, body), source.branch)
 
 
 def verify(headers: Headers, body: bytes, secret: str) -> Refused | None:
     """None where the secret's owner sent exactly these bytes (from GitLab: where the sender knows the secret)."""
-    sender = _sender(headers)
+    sender, known = _sender(headers)
     if not secret:
         return Refused("signature", "the source has no webhook secret: set spec.webhook.secret")
-    given = _lowered(headers).get(sender.signature, "")
+    given = known.get(sender.signature, "")
     if not given:
         return Refused("signature", f"{sender.name} sent no {sender.signature}: give its webhook the source's secret")
-    key = secret.encode()
-    proof = (
-        key if sender.scheme == "token" else (sender.scheme + hmac.new(key, body, hashlib.sha256).hexdigest()).encode()
-    )
+    proof = secret.encode()
+    if sender.scheme != "token":
+        proof = f"{sender.scheme}{hmac.new(proof, body, hashlib.sha256).hexdigest()}".encode()
     if hmac.compare_digest(given.encode("latin-1", "backslashreplace"), proof):
         return None
     hint = "; its content type must be application/json" if sender.name in ("Gitea", "Forgejo") else ""
@@ -126,12 +125,12 @@ def verify(headers: Headers, body: bytes, secret: str) -> Refused | None:
 
 def parse(headers: Headers, body: bytes) -> Said | Ignored | Refused:
     """What it says in one shape, whichever forge sent it. Call `verify` first."""
-    sender, lowered = _sender(headers), _lowered(headers)
-    event = lowered.get(sender.event, "")
+    sender, known = _sender(headers)
+    event = known.get(sender.event, "")
     if event in _PINGS:
         return Ignored(f"{sender.name}'s ping: the webhook works")
     try:
-        said = sender.read(event, _decoded(lowered, body, sender))
+        said = sender.read(event, _decoded(known, body, sender))
     except Malformed as problem:
         return Refused("malformed", f"{sender.name}'s {shown(event) or 'message'} is not understood: {problem}")
     if sender is not _ANYONE and not said.pushes and said.pull is None:
@@ -141,8 +140,8 @@ def parse(headers: Headers, body: bytes) -> Said | Ignored | Refused:
 
 def delivery(headers: Headers, body: bytes) -> str:
     """The message's name: the forge's own id, else the hash of what it says; empty where it says nothing."""
-    sender, lowered = _sender(headers), _lowered(headers)
-    given = next((lowered[name] for name in sender.deliveries if lowered.get(name)), "")
+    sender, known = _sender(headers)
+    given = next((known[name] for name in sender.deliveries if known.get(name)), "")
     return shown(given) if given else hashlib.sha256(body).hexdigest() if body.strip() else ""
 
 
@@ -158,7 +157,7 @@ def addressed(
     return {name: said for name, said in found if not isinstance(said, Refused)}
 
 
-def _hint(said: Said, delivery: str, branch: str, sender: _Sender) -> Hint | Ignored:
+def _hint(said: Said, delivery: str, branch: str) -> Hint | Ignored:
     if said.pull is not None:
         return _pull_hint(said.pull, delivery, branch)
     if not said.pushes:
@@ -167,8 +166,7 @@ def _hint(said: Said, delivery: str, branch: str, sender: _Sender) -> Hint | Ign
     push = next((push for push in reversed(said.pushes) if push.ref == ours), None)
     if push is None:
         return Ignored(f"{_told(said.pushes)}: the source follows {branch}")
-    silent = sender is _ANYONE and not push.after
-    return Hint(delivery, branch, push.after, deleted=not push.after and not silent)
+    return Hint(delivery, branch, push.after, push.deleted)
 
 
 def _pull_hint(pull: Pull, delivery: str, branch: str) -> Hint | Ignored:
@@ -183,17 +181,14 @@ def _pull_hint(pull: Pull, delivery: str, branch: str) -> Hint | Ignored:
 
 
 def _told(pushes: Iterable[Push]) -> str:
-    words = [f"{shown(push.ref)} was {'pushed' if push.after else 'deleted'}" for push in pushes]
+    words = [f"{shown(push.ref)} was {'deleted' if push.deleted else 'pushed'}" for push in pushes]
     return ", ".join(words[:3]) + (f" and {len(words) - 3} more" if len(words) > 3 else "")
 
 
-def _sender(headers: Headers) -> _Sender:
-    lowered = _lowered(headers)
-    return next((sender for sender in _SENDERS if sender.event in lowered), _ANYONE)
-
-
-def _lowered(headers: Headers) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+def _sender(headers: Headers) -> tuple[_Sender, Headers]:
+    """Who sent it, and the headers by their names in lower case."""
+    known = {name.lower(): value for name, value in headers.items()}
+    return next((sender for sender in _SENDERS if sender.event in known), _ANYONE), known
 
 
 def _decoded(headers: Headers, body: bytes, sender: _Sender) -> Payload:

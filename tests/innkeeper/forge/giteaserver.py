@@ -188,7 +188,7 @@ def running(folder: Path) -> Iterator[Gitea]:
     """Raises Missing where it was not built."""
     binary = gitea.found()
     if binary is None:
-        raise Missing("Gitea: python scripts/gitea.py")
+        raise Missing("Gitea: make parts")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     user = os.environ.get("USER") or "root"
