@@ -34,27 +34,38 @@ def server() -> Iterator[Postgres]:
     if found is None:
         pytest.skip("needs: postgresql (initdb and postgres)")
     with postgres(found) as running:
-        template = running.database("ready")
-        asyncio.run(_migrated(template))
         yield running
 
 
-async def _migrated(database: str) -> None:
-    store, _ = await open_store(database)
-    await store.close()
+@pytest.fixture(scope="session")
+def migrated(server: Postgres) -> str:
+    database = server.database("shared")
+
+    async def migrate() -> None:
+        store, _ = await open_store(database)
+        await store.close()
+
+    asyncio.run(migrate())
+    return database
 
 
 @pytest.fixture
-def shared(server: Postgres) -> str:
-    """A PostgreSQL database of the test's own."""
-    return server.database(f"t{next(_numbers)}", template="ready")
+def shared(server: Postgres, migrated: str) -> str:
+    """An empty PostgreSQL database."""
+    server.empty(migrated)
+    return migrated
+
+
+@pytest.fixture
+def fresh(server: Postgres) -> str:
+    """A PostgreSQL database that nobody has seen."""
+    return server.database(f"fresh{next(_numbers)}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path)
-    return str(request.getfixturevalue("shared"))
+    """An empty one of each kind; of SQLite's even the file is missing."""
+    return str(tmp_path) if request.param == "sqlite" else str(request.getfixturevalue("shared"))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -57,15 +58,30 @@ class Postgres:
             )
         self._run("pg_isready", "-h", str(self.directory), "-t", "20", retries=100)
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: sessions are ended and nothing is lost. SIGQUIT: at once."""
         assert self._process is not None
-        self._process.send_signal(2)  # fast: sessions are ended, nothing is lost
+        self._process.send_signal(how)
         self._process.wait(20)
 
-    def database(self, name: str, template: str = "template0") -> str:
+    def database(self, name: str) -> str:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            connection.execute(f'CREATE DATABASE "{name}"')
         return self.url(name)
+
+    def empty(self, database: str) -> None:
+        """As it was after the migrations, with nobody connected."""
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            tables = connection.execute(
+                "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables WHERE schemaname = 'public' "
+                "AND tablename NOT IN ('alembic_version', 'procrastinate_steps')"
+            ).fetchone()
+            assert tables is not None
+            connection.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY CASCADE")
 
     def _run(self, name: str, *arguments: str, retries: int = 1) -> None:
         for _ in range(retries):
@@ -90,4 +106,4 @@ def postgres(binaries: Path) -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)

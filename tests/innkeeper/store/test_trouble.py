@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -21,14 +20,20 @@ from innkeeper.model.jobs import Request
 from innkeeper.store import database as database_module
 from innkeeper.store import open_store, place
 from innkeeper.store.tables import metadata
-from tests.innkeeper.store.servers import Postgres
 
 SYNC = Request("sync", "home")
 
 
-def engine_of(database: str) -> Any:
+@contextmanager
+def connected(database: str) -> Iterator[Connection]:
+    """Past the store."""
     plain = database.replace("postgresql:", "postgresql+psycopg:")
-    return create_engine(plain if "://" in database else f"sqlite:///{database}/innkeeper.db")
+    engine = create_engine(plain if "://" in database else f"sqlite:///{database}/innkeeper.db")
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture
@@ -44,14 +49,9 @@ def test_the_migrations_make_the_tables(database: str) -> None:
     def ours(_: object, name: str | None, kind: str, *__: object) -> bool:
         return not (kind == "table" and name is not None and name.startswith("procrastinate"))
 
-    def differences(connection: Connection) -> list[object]:
+    with connected(database) as connection:
         context = MigrationContext.configure(connection, opts={"include_object": ours})
-        return list(compare_metadata(context, metadata))
-
-    engine = engine_of(database)
-    with engine.connect() as connection:
-        assert differences(connection) == []
-    engine.dispose()
+        assert compare_metadata(context, metadata) == []
 
 
 async def _open_and_close(database: str | Path) -> None:
@@ -59,34 +59,43 @@ async def _open_and_close(database: str | Path) -> None:
     await store.close()
 
 
-async def test_many_that_start_at_once_migrate_once(server: Postgres, tmp_path: Path) -> None:
-    for number, database in enumerate((str(tmp_path), server.database("together"))):
+async def test_many_that_start_at_once_migrate_once(fresh: str, tmp_path: Path) -> None:
+    for database in (str(tmp_path), fresh):
         stores = [store for store, _ in await asyncio.gather(*(open_store(database) for _ in range(6)))]
         jobs = await asyncio.gather(*(store.add_job(SYNC) for store in stores))
-        assert sorted(job.id for job in jobs) == [1, 2, 3, 4, 5, 6], number
+        assert sorted(job.id for job in jobs) == [1, 2, 3, 4, 5, 6], database
         for store in stores:
             await store.close()
 
 
-async def test_a_newer_schema_is_left_alone(database: str) -> None:
-    await _open_and_close(database)
-    engine = engine_of(database)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(Stalled, match=r"schema 9999, which is newer than this program .* start the version"):
-        await open_store(database)
-    with engine.connect() as connection:
-        assert connection.execute(text("SELECT count(*) FROM jobs")).scalar() == 0
-    engine.dispose()
+async def test_a_newer_schema_is_left_alone(fresh: str, tmp_path: Path) -> None:
+    for database in (str(tmp_path), fresh):
+        await _open_and_close(database)
+        with connected(database) as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        with pytest.raises(Stalled, match=r"schema 9999, which is newer than this program .* start the version"):
+            await open_store(database)
+        with connected(database) as connection:
+            assert connection.execute(text("SELECT count(*) FROM jobs")).scalar() == 0
 
 
-async def test_a_newer_queue_is_left_alone(shared: str) -> None:
-    engine = engine_of(shared)
-    with engine.begin() as connection:
+async def test_a_newer_queue_is_left_alone(fresh: str) -> None:
+    await _open_and_close(fresh)
+    with connected(fresh) as connection:
         connection.execute(text("INSERT INTO procrastinate_steps VALUES ('99.00.00_01_pre_unknown.sql')"))
-    engine.dispose()
     with pytest.raises(Stalled, match=r"99\.00\.00_01_pre_unknown\.sql, which is newer"):
-        await open_store(shared)
+        await open_store(fresh)
+
+
+async def test_the_queue_of_an_older_procrastinate_is_brought_up(fresh: str) -> None:
+    await _open_and_close(fresh)
+    with connected(fresh) as connection:
+        connection.execute(text("DROP FUNCTION procrastinate_fetch_job_v2"))
+        connection.execute(text("DELETE FROM procrastinate_steps WHERE name LIKE '03.03.00_01_pre%'"))
+    await _open_and_close(fresh)
+    with connected(fresh) as connection:
+        there = connection.execute(text("SELECT count(*) FROM pg_proc WHERE proname = 'procrastinate_fetch_job_v2'"))
+        assert there.scalar() == 1
 
 
 def modes(directory: Path) -> dict[str, int]:
