@@ -130,11 +130,18 @@ def _busy(lines: Sequence[JobLog]) -> Mapping[str, str]:
 
 
 def _outputs(job: Job) -> tuple[tuple[str, str, str], ...]:
-    """What a job made besides its steps: (name, value, address to link to); nested parts are in the plan."""
-    shown = ("commit", "pull", "url", "path", "branch", "address", "service", "snapshot", "published", "monitoring")
-    values = [(name, job.result[name]) for name in shown if job.result.get(name) not in (None, "", [], {})]
-    return tuple(
-        (name.capitalize(), text, web_address(text))
-        for name, value in values
-        for text in (map(str, value) if isinstance(value, list) else (str(value),))
-    )
+    """What a job made besides its steps: (name, value, address to link to)."""
+    made = job.result
+    files = made.get("files")
+    found = [("File", str(file), "") for file in (files if isinstance(files, list) else [])]
+    if job.request.type == "commit" and made.get("revision"):
+        found.append(("Commit", str(made["revision"])[:10], ""))
+    if made.get("branch"):
+        found.append(("Branch", str(made["branch"]), ""))
+    if made.get("url"):
+        found.append(
+            (f"Pull request {made.get('pull') or ''}".strip(), str(made["url"]), web_address(str(made["url"])))
+        )
+    if isinstance(made.get("job"), int):
+        found.append(("Then", f"job {made['job']}", f"/jobs/{made['job']}"))
+    return tuple(found)

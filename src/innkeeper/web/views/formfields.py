@@ -57,7 +57,7 @@ def to_browser(form: Form) -> Iterator[tuple[str, str]]:
             yield item.name, "on"
         elif isinstance(value, tuple):
             yield item.name, "\n".join(value)
-        elif value not in (None, False, ""):
+        elif value is not None and value is not False and value != "":
             yield item.name, str(value)
 
 
