@@ -22,8 +22,10 @@ from innkeeper.cli import (
     importing,
     operator,
     plan,
+    remote,
     schema,
     secrets,
+    serve,
     status,
     validate,
 )
@@ -54,13 +56,28 @@ app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
 app.command("crds")(operator.crds)
 app.command("operator")(operator.operator)
+app.command("login")(remote.login)
+app.command("jobs")(remote.jobs)
+app.command("job")(remote.job)
+app.command("sync")(remote.sync)
+app.command("approve")(remote.approve)
+app.command("cancel")(remote.cancel)
+app.command("rollback")(remote.rollback)
+app.command("logs")(remote.logs)
 app.command("dev")(dev.dev)
 app.add_typer(secrets.app, name="secrets")
 app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
 
 
 @app.callback(invoke_without_command=True)
-def _root(context: typer.Context, version: bool = typer.Option(False, "--version", help="Show the version.")) -> None:
+def _root(
+    context: typer.Context,
+    server: str = typer.Option("", "--server", metavar="URL", help="Ask this server, not the manifests here."),
+    version: bool = typer.Option(False, "--version", help="Show the version."),
+) -> None:
+    if server:  # each command that asks a server reads it from there, too
+        os.environ["INNKEEPER_SERVER"] = server
     if version:
         from importlib.metadata import version as version_of
 

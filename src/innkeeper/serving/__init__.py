@@ -1,0 +1,1 @@
+"""The server: its configuration read, everything wired, two threads that run it."""

@@ -1,0 +1,78 @@
+"""The thread that works: queue, watch and schedules, on a loop of their own, so that a long sync holds up no page."""
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from contextlib import suppress
+
+from innkeeper.control.house import House
+from innkeeper.control.ports import Bus, Queue
+from innkeeper.control.worker import Worker
+from innkeeper.serving.links import KeptLinks
+from innkeeper.serving.settings import Settings
+from innkeeper.serving.wiring import house
+from innkeeper.store import open_queue, open_store
+
+
+class Control:
+    """`start`, then `stop`; `failed` holds why it ended by itself."""
+
+    def __init__(self, settings: Settings, bus: Bus, url: str) -> None:
+        self._settings, self._bus, self._url = settings, bus, url
+        self._ready: Future[Queue] = Future()
+        self._thread = threading.Thread(target=self._live, name="control")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.failed: Exception | None = None
+        self.ended = threading.Event()
+
+    def start(self) -> Queue:
+        """Its queue, once it works. Raises what kept it from starting."""
+        self._thread.start()
+        return self._ready.result()
+
+    def stop(self) -> None:
+        """Jobs that run come to a safe point first."""
+        if self._loop is not None and self._task is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join()
+
+    def _live(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except Exception as error:  # noqa: BLE001 - whoever waits for this thread is told
+            self.failed = error
+            if not self._ready.done():
+                self._ready.set_exception(error)
+        finally:
+            self.ended.set()
+
+    async def _main(self) -> None:
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        database = self._settings.database or self._settings.data
+        store, _ = await open_store(database)
+        links = KeptLinks()
+        try:
+            queue = open_queue(database, store)
+            mine = house(self._settings, store, queue, self._bus, links, self._url)
+            with suppress(asyncio.CancelledError):
+                await self._work(mine, links, queue)
+        finally:
+            await links.close()
+            await store.close()
+
+    async def _work(self, mine: House, links: KeptLinks, queue: Queue) -> None:
+        tasks = [
+            asyncio.create_task(queue.run(Worker(mine)), name="queue"),
+            asyncio.create_task(self._bus.run(), name="bus"),
+        ]
+        self._ready.set_result(queue)
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
