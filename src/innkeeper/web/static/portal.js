@@ -147,6 +147,8 @@
   prepare(document);
 
   // ---- small manners ----
+  const current = document.querySelector(".rail [aria-current]");
+  if (current) current.scrollIntoView({ block: "nearest", inline: "center" });
   addEventListener("keydown", (event) => {
     const open = document.querySelector("details.act[open]");
     if (event.key === "Escape" && open) { open.open = false; open.firstElementChild.focus(); }
