@@ -296,7 +296,7 @@ class Keeper:
 
     async def _watch(self) -> None:
         """Look whether anything changed: the credentials, the cluster, what is on it."""
-        print_, down, turn, failures = "", True, 0, 0
+        print_, trouble, turn, failures = "", "not looked at yet", 0, 0
         while True:
             self._wake.clear()
             pause = self._tools.interval
@@ -310,18 +310,18 @@ class Keeper:
                 pause = _REFUSED_SECONDS if isinstance(error, NotLetIn | Missing) else min(pause, backoff(failures))
                 if isinstance(error, NotLetIn) and self._access is not None:
                     self._refused = self._refused or (self._access.digest, error)
-                if not down or failures == 1:
+                if trouble != str(error):
                     self._everything()
-                down = True
+                trouble = str(error)
                 await self._told(error)
             except Exception:
                 _logger.exception("poll failed cluster=%s", self.key)
                 failures += 1
             else:
                 turn += 1
-                if down or access is not before or found != print_ or turn % FULL_LOOK == 0:
+                if trouble or access is not before or found != print_ or turn % FULL_LOOK == 0:
                     self._everything()
-                print_, down, failures = found, False, 0
+                print_, trouble, failures = found, "", 0
                 await self._told(None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):

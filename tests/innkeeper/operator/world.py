@@ -205,6 +205,14 @@ class World:
     def wait(self, name: str, condition: str = "Ready", seconds: int = 40) -> None:
         self.plane.kubectl("wait", f"machine/{name}", f"--for=condition={condition}", f"--timeout={seconds}s")
 
+    def ready(self) -> dict[str, bool]:
+        """Every machine by name, and whether it is Ready."""
+        found = {}
+        for item in self.plane.list("machines"):
+            told = item.get("status", {}).get("conditions") or []
+            found[item["metadata"]["name"]] = ("Ready", "True") in {(one["type"], one["status"]) for one in told}
+        return found
+
     def condition(self, name: str, kind: str = "machine", type_: str = "Ready") -> dict[str, Any]:
         found = self.plane.get(kind, name).get("status", {}).get("conditions") or []
         return next((dict(item) for item in found if item["type"] == type_), {})
