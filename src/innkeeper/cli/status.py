@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from innkeeper.cli import remote
 from innkeeper.cli.options import Environment, Format, In, Only, Output, Paths, Project, Source
+from innkeeper.cli.remote import CaFile, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,8 @@ def status(
     project: Project = None,
     env: Environment = None,
     source: Source = None,
+    server: Server = None,
+    ca_file: CaFile = None,
     output: Output = Format.text,
 ) -> None:
     """Show where every declared guest stands: synced or not, healthy or not, and why. Makes the health checks.
@@ -48,7 +52,12 @@ def status(
       innkeeper status -o json | jq '.guests[] | select(.sync != "Synced")'
 
     With --watch, JSON is one line per change. A look that finds nothing changed is one call to each cluster.
+
+    With --server (or INNKEEPER_SERVER) and no path, it shows what that server keeps.
     """
+    if server and not paths:
+        remote.guests(server, ca_file, output)
+        return
     from innkeeper import runtime
     from innkeeper.cli.output import print_json
     from innkeeper.cli.planning import failed_plan, policy, selected, show_plan

@@ -82,9 +82,12 @@ async def follow(
     seat: Seat,
     after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> AsyncIterator[ServerSentEvent]:
-    """Its log lines as they come (`event: log`, whose id is the line's number), then `event: end` with the job."""
+    """Its log lines as they come (`event: log`, whose id is the line's number), then `event: end` with the job.
+
+    One that waits for an approval is told once by `event: waiting`, and the stream goes on.
+    """
     async with aclosing(seat.listen("job", "log", patience=_PATIENCE)) as news:
-        more = True
+        more, waited = True, False
         while more or await anext(news, None) is not None:
             # The job is read before its lines: one that has ended then writes no more.
             job = await parts.commands.job(found.id)
@@ -96,6 +99,9 @@ async def follow(
             if job.state in ENDED and not more:
                 yield ServerSentEvent(event="end", data=JobShape.model_validate(job))
                 return
+            if job.state == "waiting" and not more and not waited:
+                waited = True
+                yield ServerSentEvent(event="waiting", data=JobShape.model_validate(job))
 
 
 @router.post("/jobs/{job}/approve", response_model=JobShape)

@@ -1,0 +1,309 @@
+"""The commands that ask a server: what it keeps, what it does, and to do something."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from innkeeper.cli.options import Format, Output
+
+if TYPE_CHECKING:
+    from innkeeper.cli.remoteclient import Remote
+
+Server = Annotated[
+    str | None, typer.Option("--server", metavar="URL", envvar="INNKEEPER_SERVER", help="The server to ask.")
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca-file", metavar="FILE", envvar="INNKEEPER_CA_FILE", help="Trust only what this authority signed (PEM)."
+    ),
+]
+JobNumber = Annotated[int, typer.Argument(metavar="JOB", help="The job's number.", min=1, show_default="required")]
+SourceName = Annotated[str, typer.Argument(metavar="SOURCE", help="The source's name.", show_default="required")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Stay until the job has ended, and show its log.")]
+_PAGE = 1000
+
+
+def login(server: Server = None, ca_file: CaFile = None) -> None:
+    """Keep a personal token for a server, in a file that only you can read.
+
+    \b
+    Examples:
+      innkeeper --server https://innkeeper.example.org login
+      innkeeper --server https://innkeeper.example.org login < token.txt
+
+    Make the token in the portal's settings. INNKEEPER_TOKEN in the environment comes before what is kept.
+    """
+    import getpass
+
+    from innkeeper.cli.remoteclient import address, connected, keep
+
+    url = address(server)
+    token = (getpass.getpass("Token: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
+    with connected(server, ca_file, token or "-") as remote:
+        me = remote.get("/me")
+    path = keep(url, token)
+    typer.echo(f"Signed in to {url} as {me['name']}, with the role {me['role']}. The token is kept in {path}.")
+
+
+def guests(server: str, ca_file: Path | None, output: Format) -> None:
+    """`innkeeper status` of all guests that a server keeps."""
+    from innkeeper.cli.remoteshow import guest_lines
+
+    def all_of(remote: "Remote") -> dict[str, Any]:
+        found: list[Any] = []
+        while True:
+            page = remote.get("/guests", limit=_PAGE, offset=len(found))
+            found += page["guests"]
+            if not page["guests"] or len(found) >= page["total"]:
+                return {"guests": found}
+
+    _show(server, ca_file, output, all_of, lambda found: guest_lines(found["guests"]))
+
+
+def jobs(
+    state: Annotated[
+        list[str] | None, typer.Option("--state", metavar="STATE", help="Only in this state. Repeatable.")
+    ] = None,
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Only of this source.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=500, help="How many at most.")] = 20,
+    server: Server = None,
+    ca_file: CaFile = None,
+    output: Output = Format.text,
+) -> None:
+    """List a server's jobs, newest first.
+
+    \b
+    Examples:
+      innkeeper jobs
+      innkeeper jobs --state waiting --source lab
+    """
+    from innkeeper.cli.remoteshow import job_table
+
+    _show(
+        server,
+        ca_file,
+        output,
+        lambda remote: remote.get("/jobs", state=state, source=source, limit=limit),
+        job_table,
+    )
+
+
+def job(number: JobNumber, server: Server = None, ca_file: CaFile = None, output: Output = Format.text) -> None:
+    """Show one job of a server: its state, its plan, and what it waits for.
+
+    \b
+    Example:
+      innkeeper job 12
+    """
+    from innkeeper.cli.remoteshow import job_lines
+
+    _show(server, ca_file, output, lambda remote: remote.get(f"/jobs/{number}"), job_lines)
+
+
+def sync(
+    source: SourceName,
+    revision: Annotated[str, typer.Option("--revision", metavar="COMMIT", help="Instead of the newest.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Leave all other guests alone. Repeatable.")
+    ] = None,
+    replace: Annotated[
+        list[str] | None,
+        typer.Option("--replace", metavar="NAME", help="Allow this guest to be made anew. Repeatable."),
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete its own guests that are declared no more.")] = False,
+    follow: Follow = False,
+    server: Server = None,
+    ca_file: CaFile = None,
+    output: Output = Format.text,
+) -> None:
+    """Let a server bring the guests of one source to what git declares.
+
+    \b
+    Examples:
+      innkeeper sync lab --follow
+      innkeeper sync lab --only Container/web
+    """
+    body = {
+        "revision": revision,
+        "only": list(only or ()),
+        "replace": list(replace or ()),
+        "prune": prune,
+    }
+    _begin(server, ca_file, output, f"/sources/{quote(source, safe='')}/sync", body, follow)
+
+
+def rollback(
+    source: SourceName,
+    revision: Annotated[str, typer.Argument(metavar="REVISION", help="Where to go back to.", show_default="required")],
+    snapshot: Annotated[bool, typer.Option("--snapshot", help="Take snapshots of what it touches first.")] = False,
+    follow: Follow = False,
+    server: Server = None,
+    ca_file: CaFile = None,
+    output: Output = Format.text,
+) -> None:
+    """Let a server take one source back to an earlier revision. Its plan waits for an approval.
+
+    \b
+    Example:
+      innkeeper rollback lab 1f3c2a9
+    """
+    body = {"to": revision, "snapshot": snapshot}
+    _begin(server, ca_file, output, f"/sources/{quote(source, safe='')}/rollback", body, follow)
+
+
+def approve(
+    number: JobNumber,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    digest: Annotated[
+        str | None, typer.Option("--digest", metavar="DIGEST", help="Approve only exactly this plan.")
+    ] = None,
+    destroy: Annotated[
+        list[str] | None,
+        typer.Option("--destroy", metavar="NAME", help="A guest that the plan destroys. Repeatable."),
+    ] = None,
+    follow: Follow = False,
+    server: Server = None,
+    ca_file: CaFile = None,
+    output: Output = Format.text,
+) -> None:
+    """Let the plan go that a job waits with. Shows it and asks first; guests that it destroys are named.
+
+    \b
+    Examples:
+      innkeeper approve 12
+      innkeeper approve 12 --yes --digest "$(innkeeper job 12 -o json | jq -r .digest)" --destroy web
+    """
+    from innkeeper.cli.output import console
+    from innkeeper.cli.remoteclient import connected
+    from innkeeper.cli.remoteshow import destroyed, job_lines
+    from innkeeper.engine.errors import Stalled
+
+    if output is Format.json and not yes:
+        raise Stalled("-o json asks nothing", "agree with --yes")
+    with connected(server, ca_file) as remote:
+        found = remote.get(f"/jobs/{number}")
+        names = list(destroy or ())
+        if not yes:
+            for line in job_lines(found):
+                console().print(line)
+            for name in destroyed(found):
+                if name not in names and _answer(f"This destroys {name}. Type its name: ") == name:
+                    names.append(name)
+            if _answer("Approve this plan? [y/N] ").lower() not in ("y", "yes"):
+                console(stderr=True).print("Nothing was done.")
+                raise typer.Exit(1)
+        done = remote.post(f"/jobs/{number}/approve", {"digest": digest or found["digest"], "names": names})
+        _told(remote, done, output, follow)
+
+
+def cancel(number: JobNumber, server: Server = None, ca_file: CaFile = None, output: Output = Format.text) -> None:
+    """Stop a server's job at a safe point.
+
+    \b
+    Example:
+      innkeeper cancel 12
+    """
+    _begin(server, ca_file, output, f"/jobs/{number}/cancel", {}, False)
+
+
+def logs(
+    number: JobNumber,
+    follow: Follow = False,
+    server: Server = None,
+    ca_file: CaFile = None,
+    output: Output = Format.text,
+) -> None:
+    """Show the log of a server's job.
+
+    \b
+    Examples:
+      innkeeper logs 12
+      innkeeper logs -f 12
+
+    With --follow, JSON is one line of the log a line, and the exit status tells how the job ended.
+    """
+    from innkeeper.cli.output import console, print_json
+    from innkeeper.cli.remoteclient import connected
+    from innkeeper.cli.remoteshow import log_line
+
+    with connected(server, ca_file) as remote:
+        if follow:
+            ended = _followed(remote, number, output)
+            raise typer.Exit(0 if ended in ("succeeded", "waiting") else 1)
+        found = remote.get(f"/jobs/{number}/logs", limit=5000)
+    if output is Format.json:
+        print_json(found)
+    else:
+        for line in found:
+            console().print(log_line(line))
+
+
+def _show(
+    server: str | None,
+    ca_file: Path | None,
+    output: Format,
+    ask: "Callable[[Remote], Any]",
+    lines: Callable[[Any], Any],
+) -> None:
+    from innkeeper.cli.output import console, print_json
+    from innkeeper.cli.remoteclient import connected
+
+    with connected(server, ca_file) as remote:
+        found = ask(remote)
+    if output is Format.json:
+        print_json(found)
+    else:
+        for line in lines(found):
+            console().print(line)
+
+
+def _begin(
+    server: str | None, ca_file: Path | None, output: Format, path: str, body: dict[str, object], follow: bool
+) -> None:
+    from innkeeper.cli.remoteclient import connected
+
+    with connected(server, ca_file) as remote:
+        _told(remote, remote.post(path, body), output, follow)
+
+
+def _told(remote: "Remote", found: Any, output: Format, follow: bool) -> None:
+    """The job that was made; with `follow` its log, and exit status 1 where it did not end well."""
+    from innkeeper.cli.output import console, print_json
+    from innkeeper.cli.remoteshow import job_lines
+
+    if follow:
+        state = _followed(remote, found["id"], output)
+        raise typer.Exit(0 if state in ("succeeded", "waiting") else 1)
+    if output is Format.json:
+        print_json(found)
+        return
+    for line in job_lines(found):
+        console().print(line)
+
+
+def _followed(remote: "Remote", number: int, output: Format) -> str:
+    """The state that the job ended in, or waits in for an approval."""
+    from innkeeper.cli.output import console, print_json
+    from innkeeper.cli.remoteshow import job_lines, log_line
+
+    after = 0
+    while True:
+        for name, data in remote.follow(f"/jobs/{number}/logs/follow?after={after}"):
+            if name == "log":
+                after = data["number"]
+                print_json(data, line=True) if output is Format.json else console().print(log_line(data))
+            elif name in ("end", "waiting"):
+                for line in job_lines(data) if output is Format.text else ():
+                    console().print(line)
+                return str(data["state"])
+
+
+def _answer(question: str) -> str:
+    sys.stdout.write(question)
+    sys.stdout.flush()
+    return sys.stdin.readline().strip()
