@@ -20,8 +20,7 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlan
         binaries = parts()
     except Missing as missing:
         pytest.skip(f"needs: {missing}")
-    users = {"operator": ("operator-token", "innkeeper")}
-    plane = ControlPlane(tmp_path_factory.mktemp("kubernetes"), binaries, users)
+    plane = ControlPlane(tmp_path_factory.mktemp("kubernetes"), binaries)
     try:
         plane.start()
         yield plane

@@ -116,7 +116,10 @@ class ControlPlane:
 
     def kubeconfig(self, user: str = "admin") -> Path:
         """A kubeconfig file for one of the users."""
-        token = ADMIN if user == "admin" else self.users[user][0]
+        return self.kubeconfig_of(user, ADMIN if user == "admin" else self.users[user][0])
+
+    def kubeconfig_of(self, user: str, token: str) -> Path:
+        """A kubeconfig file for whoever has this token."""
         path = self.folder / f"{user}.kubeconfig"
         config = {
             "apiVersion": "v1",

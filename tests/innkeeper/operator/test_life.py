@@ -18,7 +18,7 @@ def lab(world: World) -> World:
 
 def test_created_changed_healed_stopped_restarted_deleted(lab: World) -> None:
     plane = lab.plane
-    operator = lab.operator("admin")
+    operator = lab.operator()
     disks = [{"size": "4G", "storage": "tank"}, {"size": "2G", "storage": "tank", "type": "virtio", "cache": "none"}]
     networks = [
         {"bridge": "vmbr0", "vlan": 7, "macAddress": "BC:24:11:00:AA:01"},
@@ -89,7 +89,7 @@ def test_created_changed_healed_stopped_restarted_deleted(lab: World) -> None:
 
 
 def test_from_a_template(lab: World) -> None:
-    lab.operator("admin")
+    lab.operator()
     lab.plane.apply(machine("copy", template="debian-12", disks=[{"size": "6G", "storage": "tank"}]))
     lab.wait("copy")
     assert "size=6G" in lab.config(10_000)["scsi0"]
@@ -105,7 +105,7 @@ def test_nodes_are_chosen_by_room_and_by_what_is_allowed(lab: World) -> None:
         meta = {"name": node, "namespace": "default"}
         spec = {"cluster": "lab", "nodeName": node, "maxVMs": most}
         plane.apply({"apiVersion": "vitistack.io/v1alpha1", "kind": "ProxmoxNode", "metadata": meta, "spec": spec})
-    lab.operator("admin")
+    lab.operator()
     plane.apply(*(machine(f"m{number}") for number in range(4)))
     until(lambda: len(lab.vms()) == 3, "three machines")
     waiting = until(
@@ -130,7 +130,7 @@ def test_nodes_are_chosen_by_room_and_by_what_is_allowed(lab: World) -> None:
 def test_adopted_by_annotation_and_only_then(lab: World) -> None:
     form = {"vmid": 500, "name": "old", "memory": 512, "cores": 1, "scsi0": "tank:4", "net0": "virtio,bridge=vmbr0"}
     assert lab.sim.do("POST", "/nodes/pve1/qemu", form) == "OK"
-    lab.operator("admin")
+    lab.operator()
     lab.plane.apply(machine("old", vmid=500))
     assert "not managed by Innkeeper" in lab.reason("old", "OwnershipConflict")["message"]
     assert "innkeeper" not in lab.config(500).get("tags", "")
@@ -140,7 +140,7 @@ def test_adopted_by_annotation_and_only_then(lab: World) -> None:
 
 
 def test_two_objects_and_git_never_fight(lab: World) -> None:
-    lab.operator("admin")
+    lab.operator()
     lab.plane.apply(machine("first", vmid=2000))
     lab.wait("first")
     lab.plane.apply(machine("second", vmid=2000, annotations=HELD))
@@ -156,7 +156,7 @@ def test_two_objects_and_git_never_fight(lab: World) -> None:
 
 
 def test_what_may_stay_and_what_must(lab: World) -> None:
-    lab.operator("admin")
+    lab.operator()
     lab.plane.apply(machine("kept"), machine("guarded", protection=True))
     lab.wait("kept")
     lab.wait("guarded")

@@ -20,7 +20,7 @@ def made(world: World) -> int:
 def test_wrong_credentials_are_not_tried_again_before_the_secret_changes(world: World) -> None:
     wrong = "00000000-0000-4000-8000-000000000000"
     world.plane.apply(secret(token_id="root@pam!full", token_secret=wrong), cluster(world.sim), machine("web"))
-    operator = world.operator("admin")
+    operator = world.operator()
     found = world.reason("web", "AuthenticationFailed")
     assert "is not let in" in found["message"] and wrong not in operator.text()
     assert world.reason("lab", "AuthenticationFailed", "proxmoxcluster")["status"] == "False"
@@ -41,7 +41,7 @@ def test_wrong_credentials_are_not_tried_again_before_the_secret_changes(world: 
 
 def test_a_secret_that_is_missing_and_a_cluster_that_is(world: World) -> None:
     world.plane.apply(machine("web"))
-    world.operator("admin")
+    world.operator()
     assert "default/lab does not exist" in world.reason("web", "ClusterNotFound")["message"]
     world.plane.apply(cluster(world.sim))
     assert "Secret default/pve does not exist" in world.reason("web", "SecretNotFound")["message"]
@@ -56,7 +56,7 @@ def test_a_secret_that_is_missing_and_a_cluster_that_is(world: World) -> None:
 
 def test_a_proxmox_that_is_away_is_said_and_comes_back(world: World) -> None:
     world.plane.apply(secret(), cluster(world.sim), machine("web"))
-    world.operator("admin")
+    world.operator()
     world.wait("web")
     port = int(next(iter(world.sim.urls.values())).rpartition(":")[2])
     world.sim.stop()
@@ -80,7 +80,7 @@ def test_killed_at_any_point_there_is_one_vm_for_each(world: World, seed: int) -
     world.plane.apply(secret(), cluster(world.sim))
     names = [f"m{number:02}" for number in range(count)]
     templates = [None, "debian-12"]
-    operator = world.operator("admin")
+    operator = world.operator()
     until(lambda: operator.get("/readyz")[0] == 200, "ready")
     world.plane.apply(
         *(machine(name, template=templates[at % 2]) if at % 2 else machine(name) for at, name in enumerate(names))
@@ -90,7 +90,7 @@ def test_killed_at_any_point_there_is_one_vm_for_each(world: World, seed: int) -
         point = chance.randrange(1, 40)
         until(lambda: len(world.sim.calls()) >= before + point or len(world.vms()) == count, "some calls")  # noqa: B023
         operator.kill()
-        operator = world.operator("admin")
+        operator = world.operator()
     for name in names:
         world.wait(name, seconds=60)
     assert sorted(row["name"] for row in world.vms().values()) == names
@@ -100,13 +100,13 @@ def test_killed_at_any_point_there_is_one_vm_for_each(world: World, seed: int) -
     world.plane.kubectl("delete", "machines", "--all", "--wait=false")
     time.sleep(chance.random())
     operator.kill()
-    world.operator("admin")
+    world.operator()
     until(lambda: not world.plane.list("machines") and not world.vms(), "all gone")
 
 
 def test_two_replicas_and_the_leader_is_killed(world: World) -> None:
     world.plane.apply(secret(), cluster(world.sim))
-    replicas = [world.operator("admin"), world.operator("admin")]
+    replicas = [world.operator(), world.operator()]
 
     def leaders() -> list[Operator]:
         return [item for item in replicas if item.process.poll() is None and '"leading' in item.text()]
@@ -120,7 +120,7 @@ def test_two_replicas_and_the_leader_is_killed(world: World) -> None:
     until(lambda: all(world.ready().values()) and len(world.ready()) == 20, "all ready")
     assert len(world.vms()) == made(world) == 20
     # One that ends by itself hands over without waiting for the lease to end.
-    third = world.operator("admin")
+    third = world.operator()
     replicas.append(third)
     until(lambda: third.get("/readyz")[0] == 200, "the third is there")
     leader = leaders()[0]
@@ -131,7 +131,7 @@ def test_two_replicas_and_the_leader_is_killed(world: World) -> None:
 def test_the_api_server_restarts_and_forgets(world: World) -> None:
     plane = world.plane
     plane.apply(secret(), cluster(world.sim), machine("before"))
-    operator = world.operator("admin", LEASE_DURATION="15s")
+    operator = world.operator(LEASE_DURATION="15s")
     world.wait("before")
     plane.stop_server()
     plane.compact()  # every revision that a watch could go on from is gone: 410
@@ -149,7 +149,7 @@ def test_a_vmid_that_is_taken_in_the_last_moment(world: World) -> None:
     body = machine("web", annotations={"innkeeper.dev/vmid": "10000", "innkeeper.dev/cluster": "default/lab"})
     assert world.sim.do("POST", "/nodes/pve1/qemu", {"vmid": 10_000, "name": "quicker"}) == "OK"
     world.plane.apply(body)
-    world.operator("admin")
+    world.operator()
     world.wait("web")
     assert {row["name"]: vmid for vmid, row in world.vms().items()} == {"quicker": 10_000, "web": 10_001}
     assert "tags" not in world.config(10_000)
@@ -159,7 +159,7 @@ def test_three_hundred_machines_converge(world: World) -> None:
     count = 300
     world.plane.apply(secret(), cluster(world.sim))
     world.plane.apply(*(machine(f"m{number:03}") for number in range(count)))
-    operator = world.operator("admin")
+    operator = world.operator()
     until(lambda: sum(world.ready().values()) == count, "all ready", patience=200)
     assert len(world.vms()) == made(world) == count
     assert operator.memory() < 256 << 20

@@ -166,13 +166,13 @@ class World:
     folder: Path
     operators: list[Operator] = field(default_factory=list)
 
-    def operator(self, user: str = "operator", **settings: str) -> Operator:
+    def operator(self, who: str | Path = "admin", **settings: str) -> Operator:
         number = len(self.operators)
         log = self.folder / f"operator-{number}.log"
         metrics, health = free(), free()
         environment = {
             **os.environ,
-            "KUBECONFIG": str(self.plane.kubeconfig(user)),
+            "KUBECONFIG": str(who if isinstance(who, Path) else self.plane.kubeconfig(who)),
             "RECONCILE_INTERVAL": "2s",
             "LEASE_DURATION": "3s",
             "METRICS_BIND_ADDRESS": f"127.0.0.1:{metrics}",

@@ -1,0 +1,105 @@
+"""The chart and the plain manifests: clean, current, taken by a real API server, and enough rights to live with."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.innkeeper.operator.controlplane import ControlPlane
+from tests.innkeeper.operator.world import World, cluster, machine, secret
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "deploy" / "helm" / "innkeeper"
+PLAIN = ROOT / "deploy" / "kubernetes" / "operator.yaml"
+
+
+def helm(plane: ControlPlane, *words: str) -> str:
+    done = subprocess.run(
+        [str(plane.binaries["helm"]), *words, "--kubeconfig", str(plane.kubeconfig())],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HOME": str(plane.folder), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_chart_is_clean(kubernetes: ControlPlane) -> None:
+    assert "0 chart(s) failed" in helm(kubernetes, "lint", "--strict", str(CHART))
+    values = {
+        "replicaCount": 2,
+        "image": {"repository": "example", "tag": "1"},
+        "resources": {"limits": {"memory": "1Gi"}},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "only", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "defaultCluster": "default/lab",
+        "identity": "lab",
+    }
+    rendered = helm(kubernetes, "template", "x", str(CHART), "--set-json", *_pairs(values))
+    deployment = next(item for item in yaml.safe_load_all(rendered) if item["kind"] == "Deployment")["spec"]
+    pod = deployment["template"]["spec"]
+    assert deployment["replicas"] == 2 and pod["nodeSelector"] == {"disk": "ssd"} and pod["tolerations"]
+    assert pod["containers"][0]["image"] == "example:1"
+    environment = {item["name"]: item.get("value") for item in pod["containers"][0]["env"]}
+    assert environment["PROXMOX_DEFAULT_CLUSTER"] == "default/lab" and environment["INNKEEPER_IDENTITY"] == "lab"
+
+
+def _pairs(values: dict[str, object]) -> list[str]:
+    return [",".join(f"{name}={json.dumps(value)}" for name, value in values.items())]
+
+
+def test_published_values(kubernetes: ControlPlane) -> None:
+    rendered = list(yaml.safe_load_all(helm(kubernetes, "template", "x", str(CHART))))
+    container = next(item for item in rendered if item["kind"] == "Deployment")["spec"]["template"]["spec"][
+        "containers"
+    ][0]
+    assert container["resources"] == {
+        "limits": {"cpu": "200m", "memory": "256Mi"},
+        "requests": {"cpu": "50m", "memory": "128Mi"},
+    }
+
+
+def test_what_is_written_is_current(kubernetes: ControlPlane) -> None:
+    script = ROOT / "scripts" / "kubernetes_manifests.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(180)
+def test_installed_by_helm_its_rights_are_enough_and_not_more(world: World) -> None:
+    plane = world.plane
+    account = "system:serviceaccount:innkeeper-system:innkeeper-operator"
+    helm(plane, "install", "innkeeper", str(CHART), "--namespace", "innkeeper-system", "--create-namespace")
+    try:
+        for verb, kind, allowed in (
+            ("get", "secrets", "yes"),
+            ("list", "secrets", "no"),
+            ("create", "secrets", "no"),
+            ("create", "pods", "no"),
+            ("get", "configmaps", "no"),
+            ("patch", "machines.vitistack.io", "yes"),
+        ):
+            said = plane.kubectl("auth", "can-i", verb, kind, f"--as={account}", "-A", ok=False).split()
+            assert said[-1] == allowed, (verb, kind)
+        token = plane.kubectl("create", "token", "innkeeper-operator", "-n", "innkeeper-system").strip()
+        plane.apply(secret(), cluster(world.sim), machine("web"))
+        operator = world.operator(plane.kubeconfig_of("pod", token), POD_NAMESPACE="innkeeper-system")
+        world.wait("web")
+        assert "forbidden" not in operator.text()
+        assert "web" in plane.kubectl("get", "events", "-o", "name") or plane.list("events")
+        plane.kubectl("delete", "machine/web", "--timeout=30s")
+    finally:
+        helm(plane, "uninstall", "innkeeper", "--namespace", "innkeeper-system")
+
+
+def test_plain_manifests_are_taken(kubernetes: ControlPlane) -> None:
+    kubernetes.kubectl("apply", "--server-side", "--dry-run=server", "-f", str(CHART / "crds"))
+    namespace = next(yaml.safe_load_all(PLAIN.read_text()))
+    kubernetes.apply(namespace)
+    said = kubernetes.kubectl("apply", "--server-side", "--dry-run=server", "-f", str(PLAIN))
+    assert "deployment.apps/innkeeper-operator" in said and "Warning" not in said
