@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -89,15 +89,9 @@ async def waiting_job(portal: Served) -> int:
 async def test_what_people_see(portal: Served, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     desk = await desk_of(portal, tmp_path, "operator")
     pending = Condition("PendingReboot", "True", "MemoryWaits", "memory is in effect after a restart")
-    records = [
-        GuestRecord(
-            "lab", Ref("Container", name), "lab", node, vmid, name, "", sync, health, "running", "1f", conditions
-        )
-        for name, node, vmid, sync, health, conditions in (
-            ("db", "pve1", 100, "Synced", "Healthy", ()),
-            ("web", "pve2", 101, "OutOfSync", "Degraded", (pending,)),
-        )
-    ]
+    db = GuestRecord("lab", Ref("Container", "db"), "lab", "pve1", 100, "db", "", "Synced", "Healthy", "running", "1f")
+    web = replace(db, ref=Ref("Container", "web"), vmid=101, sync="OutOfSync", health="Degraded", conditions=(pending,))
+    records = (db, web)
     await portal.store.put_guests("lab", records, whole=True)
     number = await waiting_job(portal)
     said = {
