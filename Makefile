@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 # Long runs of whole applications inside real containers; `make guests` has them.
 GUESTS := tests/innkeeper/inside tests/innkeeper/roles
 
-.PHONY: help demo test check lint types contracts unit guests parts package bench docs lock clean
+.PHONY: help demo test check lint types contracts unit templates guests parts package bench docs lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -43,6 +43,9 @@ contracts: $(DEV)  ## who may import whom
 
 unit: $(DEV)  ## the tests
 	$(BIN)/pytest -n auto --dist worksteal $(GUESTS:%=--ignore=%)
+
+templates: $(DEV)  ## build what real containers are made of (root and mmdebstrap; once)
+	$(BIN)/pvesim template build debian-12
 
 guests: $(DEV)  ## roles and applications inside real containers (root and lxc)
 	$(BIN)/pytest $(GUESTS)

@@ -185,7 +185,7 @@ def test_what_was_destroyed_by_hand_comes_back_with_its_address_and_application(
 
 
 @pytest.mark.usefixtures("applied")
-def test_a_new_commit_is_planned_and_deployed_and_one_that_fails_leaves_the_old_version(
+def test_a_new_commit_is_planned_and_just_that_deployed_and_one_that_fails_leaves_the_old_version(
     world: World, shop: Repository
 ) -> None:
     before = shop.run("rev-parse", "HEAD")
@@ -199,10 +199,14 @@ def test_a_new_commit_is_planned_and_deployed_and_one_that_fails_leaves_the_old_
     (change,) = step["changes"]
     assert (step["name"], change["field"]) == ("webshop-dev", "configure")
     assert (change["from"].partition("@")[2], change["to"].partition("@")[2]) == (before[:12], new[:12])
-    world.apply("--wait", "60")
-    assert "<h1>New: " in shop_page(world)
+    broken: list[str] = []
 
-    broken = shop.commit("Broken", branch="dev", backend___server__js="throw new Error('no soup')\n")
+    def push() -> None:
+        broken.append(shop.commit("Broken", branch="dev", backend___server__js="throw new Error('no soup')\n"))
+
+    world.apply_after(push, "--wait", "60")
+    assert "<h1>New: " in shop_page(world), "what was planned, not what the branch has become"
+
     failed = world.apply(ok=False)
     for words in ("Container/webshop-dev (guest 10201 on pve)", "no soup", f"Version {new[:12]} of before", "`"):
         assert words in failed.out
@@ -212,4 +216,4 @@ def test_a_new_commit_is_planned_and_deployed_and_one_that_fails_leaves_the_old_
     shop.run("checkout", "--quiet", before, "--", "backend/server.js")
     mended = shop.commit("Mended", branch="dev")
     assert mended[:12] in world.apply("--wait", "60").out
-    assert broken[:12] not in world.innkeeper("plan", "--source", "inside", "--env", "dev").all
+    assert broken[0][:12] not in world.innkeeper("plan", "--source", "inside", "--env", "dev").all

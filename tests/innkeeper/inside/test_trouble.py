@@ -165,6 +165,12 @@ def test_the_others_go_on_and_the_next_run_recovers(
     assert SECRET not in "".join(troubled)
     seen = world.status(tools)
     assert {seen[f"g{vmid}"]["sync"] for vmid in (MISSING, BRANCH)} == {"Unknown"}
+    declare(world, FAILING, "hello", store=store_of(FAILING))
+    (step,) = world.innkeeper("plan", "--source", "inside", "--only", f"g{FAILING}", "-o", "json", env=tools).json[
+        "steps"
+    ]
+    assert step["action"] == "update", "as it was before, but only half of it is"
+    assert "its last configuration was not finished" in step["reason"]
     world.pct(KEY, "mv /root/.ssh/kept /root/.ssh/authorized_keys")
     (world.data / "home/known_hosts/guest-402").unlink()
     world.pct(SILENT, "systemctl enable --now ssh")

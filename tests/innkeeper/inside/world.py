@@ -8,7 +8,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +111,26 @@ class World:
     ) -> Done:
         done = self.innkeeper("apply", "--yes", "--source", "inside", *words, env=env, watch=watch)
         assert (done.status == 0) == ok, done.all
+        return done
+
+    def apply_after(self, meanwhile: Callable[[], object], *words: str) -> Done:
+        """Apply as a person does, to whom something happens between seeing the plan and agreeing to it."""
+        command = [sys.executable, "-m", "innkeeper", "apply", "--source", "inside", *words]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            command, cwd=self.manifests, env=self.environment({}), stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            shown = b""
+            while not shown.endswith(b"[y/N] "):
+                part = os.read(process.stdout.fileno(), 4096)
+                assert part, shown.decode()
+                shown += part
+            meanwhile()
+            rest, _ = process.communicate(b"y\n", timeout=1000)
+        done = Done(process.returncode, (shown + rest).decode(), "")
+        assert done.status == 0, done.out
         return done
 
     def status(self, env: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[str, Any]]:
