@@ -98,7 +98,10 @@ class Store(Protocol):
     async def log(self, job: int, level: Level, message: str, *, guest: str = "", phase: str = "") -> JobLog: ...
     async def logs(self, job: int, after: int = 0, limit: int = 1000) -> tuple[JobLog, ...]: ...
     async def forget_jobs(self, before: datetime, keep: int) -> int:
-        """Retention: ended jobs older than `before`, but never the newest `keep`; how many went."""
+        """Retention: ended jobs older than `before`, but never the newest `keep`; how many went.
+
+        Drift that ended before goes with them.
+        """
 
     async def put_guests(self, source: str, records: Sequence[GuestRecord], *, whole: bool) -> None:
         """`whole`: guests of the source that are not among these go."""

@@ -9,18 +9,19 @@ import hashlib
 import secrets
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Update, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from innkeeper.control.errors import NotFound
 from innkeeper.control.ports import Session
-from innkeeper.engine.errors import Conflict, Stalled
+from innkeeper.engine.errors import Conflict, Stalled, Waiting
 from innkeeper.model.records import PASSWORD_LENGTH, ROLES, AccessToken, Role, User
 from innkeeper.store import rows, tables
 from innkeeper.store.database import Database
@@ -170,8 +171,7 @@ class SqlAccounts:
         if user is None or user.disabled:
             return None
         if row["used_at"] is None or now - row["used_at"] > _NOTED:
-            async with self._database.write() as connection:
-                await connection.execute(update(tables.tokens).where(token.id == row["id"]).values(used_at=now))
+            await self._note(update(tables.tokens).where(token.id == row["id"]).values(used_at=now))
         await self._noticed(user)
         return user, _lesser(row["role"], user.role)
 
@@ -219,9 +219,13 @@ class SqlAccounts:
     async def _noticed(self, user: User) -> None:
         now = self._clock()
         if user.last_seen is None or now - user.last_seen > _NOTED:
+            await self._note(update(tables.users).where(tables.users.c.id == user.id).values(last_seen=now))
+
+    async def _note(self, change: Update) -> None:
+        """Who cannot be noted may still look: on a full disk that is when it is needed most."""
+        with suppress(Waiting):
             async with self._database.write() as connection:
-                seen = update(tables.users).where(tables.users.c.id == user.id).values(last_seen=now)
-                await connection.execute(seen)
+                await connection.execute(change)
 
     async def _hash(self, password: str) -> str:
         if len(password) not in PASSWORD_LENGTH:

@@ -33,6 +33,8 @@ SWEEP = 3.0
 _POLL = 0.5
 """Seconds until a job begins whose line has become free; new jobs in a free line begin at once."""
 _PAUSE = 2.0
+_PATIENCE = 5.0
+"""Seconds to wait for a connection; a replica that is stopped does not wait longer for a lost database."""
 _JOB = 0x696E6B
 """Class of the advisory locks of jobs; the object is the job's id."""
 _SWEEPING = (0x696E6C, 0)
@@ -81,25 +83,14 @@ class SharedQueue:
             yield
 
     def _app(self) -> App:
-        return App(connector=PsycopgConnector(conninfo=self._conninfo, min_size=1, max_size=4, kwargs=SESSION))
+        pool: dict[str, Any] = {"min_size": 1, "max_size": 4, "timeout": _PATIENCE, "kwargs": SESSION}
+        return App(connector=PsycopgConnector(conninfo=self._conninfo, **pool))
 
     async def _run(self, work: Work) -> NoReturn:
         """Raises Waiting, ConnectorException or psycopg.Error when the database is lost."""
         app = self._app()
         async with await connect(self._conninfo) as presence, standing(presence):
-            mine: set[int] = set()
-
-            @app.task(name=_TASK, queue=LINE)
-            async def one(job: int) -> None:
-                if job in mine or not await _try_lock(presence, (_JOB, job)):
-                    return  # somebody does it
-                mine.add(job)
-                try:
-                    await do(work, job)
-                finally:
-                    mine.remove(job)
-                    await _unlock(presence, (_JOB, job))
-
+            app.task(name=_TASK, queue=LINE)(_alone(work, presence))
             async with app.open_async():
                 sweep = asyncio.create_task(self._sweep(app, presence))
                 worker = asyncio.create_task(
@@ -153,6 +144,23 @@ class SharedQueue:
             else:
                 await app.job_manager.retry_job_by_id_async(row["id"], retry_at=datetime.now(UTC))
         return lost.keys() | dead.keys()
+
+
+def _alone(work: Work, presence: Connection) -> Work:
+    """Do a job under its lock, and not at all while somebody else holds it."""
+    mine: set[int] = set()  # the server would give a session its own lock once more
+
+    async def one(job: int) -> None:
+        if job in mine or not await _try_lock(presence, (_JOB, job)):
+            return
+        mine.add(job)
+        try:
+            await do(work, job)
+        finally:
+            mine.remove(job)
+            await _unlock(presence, (_JOB, job))
+
+    return one
 
 
 async def _hand_in(connection: Connection, app: App, job: Job) -> None:

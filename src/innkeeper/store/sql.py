@@ -118,7 +118,9 @@ class SqlStore:
         job = tables.jobs.c
         newest = select(job.id).order_by(job.id.desc()).limit(keep).scalar_subquery()
         old = delete(tables.jobs).where(job.state.in_(ENDED), job.finished_at < before, job.id.not_in(newest))
+        over = delete(tables.drifts).where(tables.drifts.c.ended_at < before)
         async with self._database.write() as connection:
+            await connection.execute(over)
             return (await connection.execute(old)).rowcount
 
     # Guests

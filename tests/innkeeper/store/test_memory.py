@@ -39,6 +39,8 @@ async def test_drift_is_new_once_lasts_and_ends(store: Store, clock: Clock) -> N
     assert ended.ended_at == clock.now
     [again] = await store.put_drift([drift()], "home")
     assert again.id > new.id
+    await store.forget_jobs(clock() + timedelta(seconds=1), keep=1)
+    assert await store.drifts(ended=True) == (again,), "what lasts is not forgotten"
 
 
 async def test_another_value_is_another_drift_that_stays_ignored(store: Store) -> None:

@@ -205,7 +205,9 @@ def small_disk(directory: Path) -> Iterator[Path]:
 
 async def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
     with small_disk(tmp_path / "small") as disk:
-        store, _ = await open_store(disk)
+        store, accounts = await open_store(disk)
+        ada = await accounts.add_user("ada", "admin")
+        cookie = await accounts.open_session(ada.id, 3600)
         job = await store.add_job(SYNC)
         ballast = disk / "ballast"
         with pytest.raises(OSError, match="No space left"), ballast.open("wb", buffering=0) as file:
@@ -217,6 +219,7 @@ async def test_a_full_disk_is_waited_for(tmp_path: Path) -> None:
         with pytest.raises(Waiting, match="cannot be written"):
             await store.put_value("big", "x" * 100_000)
         assert await store.job(job.id) == job, "it can still be read"
+        assert await accounts.session(cookie) is not None, "and people can still look"
         ballast.unlink()
         await store.put_value("big", "x" * 100_000)
         await store.writable()
