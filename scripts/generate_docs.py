@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import crd_page
 import diagnostic_pages
 import plan_picture
 import reference_pages
 
 from innkeeper.manifests.schema import json_schema
+from innkeeper.operator import crds
 from innkeeper.settings import docs as changes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +35,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "pvesim-methods": reference_pages.methods,
     "diagnostics": diagnostic_pages.diagnostics,
     "conditions": diagnostic_pages.conditions,
+    "crds": crd_page.kinds,
 }
 
 
@@ -41,6 +44,7 @@ def generated() -> dict[Path, str]:
     docs = ROOT / "docs"
     found = {
         docs / "reference/changes.md": changes.page(),
+        ROOT / "deploy/helm/innkeeper/crds/crds.yaml": f"# innkeeper crds\n{crds.text()}",
         docs / "schema/innkeeper.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
     found |= {docs / "images" / name: text for name, text in plan_picture.pictures().items()}

@@ -1,19 +1,15 @@
-"""Write what Kubernetes is given from what makes it: the chart's definitions, and plain manifests from the chart.
+"""Write the plain manifests from the chart (`make docs` writes its custom resource definitions).
 
-    python scripts/kubernetes_manifests.py          writes deploy/helm/innkeeper/crds and deploy/kubernetes
+    python scripts/kubernetes_manifests.py          writes deploy/kubernetes; --check only says what is not current
 
 It needs helm: python scripts/kubernetes_parts.py builds it.
 """
 
-import io
 import subprocess
 import sys
 from pathlib import Path
 
-import yaml
 from kubernetes_parts import found
-
-from innkeeper.operator.crds import definitions
 
 ROOT = Path(__file__).resolve().parent.parent
 CHART = ROOT / "deploy" / "helm" / "innkeeper"
@@ -28,16 +24,10 @@ metadata:
 
 def files(helm: Path) -> dict[Path, str]:
     """What is to be written, by its place."""
-    crds = io.StringIO()
-    crds.write("# innkeeper crds\n")
-    yaml.dump_all(definitions(), crds, Dumper=yaml.CSafeDumper, sort_keys=False, width=120, allow_unicode=True)
     command = [str(helm), "template", "innkeeper", str(CHART), "--namespace", NAMESPACE, "--no-hooks"]
     plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     plain = plain.replace("managed-by: Helm", "managed-by: kubectl")
-    return {
-        CHART / "crds" / "crds.yaml": crds.getvalue(),
-        ROOT / "deploy" / "kubernetes" / "operator.yaml": _HEAD + plain,
-    }
+    return {ROOT / "deploy" / "kubernetes" / "operator.yaml": _HEAD + plain}
 
 
 def main() -> None:

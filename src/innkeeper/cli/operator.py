@@ -16,11 +16,9 @@ def crds() -> None:
     Example:
       innkeeper crds | kubectl apply --server-side -f -
     """
-    import yaml
+    from innkeeper.operator.crds import text
 
-    from innkeeper.operator.crds import definitions
-
-    yaml.dump_all(definitions(), sys.stdout, Dumper=yaml.CSafeDumper, sort_keys=False, width=120, allow_unicode=True)
+    sys.stdout.write(text())
 
 
 def operator(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 
 from innkeeper.manifests.drafts import MODELS
@@ -116,6 +117,11 @@ KINDS = (*NATIVE, MACHINE, PROXMOX_CLUSTER, PROXMOX_NODE)
 def definitions() -> tuple[Schema, ...]:
     """Every CustomResourceDefinition, in an order that is always the same."""
     return tuple(definition(kind) for kind in KINDS)
+
+
+def text() -> str:
+    """All definitions as YAML."""
+    return yaml.dump_all(definitions(), Dumper=yaml.CSafeDumper, sort_keys=False, width=120, allow_unicode=True)
 
 
 def definition(kind: Kind) -> Schema:
