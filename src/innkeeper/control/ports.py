@@ -429,6 +429,9 @@ class Links(Protocol):
         """By name; one whose secret or certificate is missing is Unreachable, with the reason."""
 
     async def examine(self, declared: Declared, cluster: Cluster) -> tuple[Finding, ...]: ...
+    def loads(self) -> Mapping[str, Mapping[str, Mapping[str, int]]]:
+        """Our own calls so far: cluster → node → `reads` and `writes`; node empty: the endpoint itself."""
+
     async def close(self) -> None: ...
 
 

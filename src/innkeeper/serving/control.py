@@ -1,17 +1,24 @@
 """The thread that works: queue, watch and schedules, on a loop of their own, so that a long sync holds up no page."""
 
 import asyncio
+import logging
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
 
 from innkeeper.control.house import House
 from innkeeper.control.ports import Bus, Queue
+from innkeeper.control.scheduling import Schedule
+from innkeeper.control.watching import Watch
 from innkeeper.control.worker import Worker
+from innkeeper.engine.errors import EngineError
 from innkeeper.serving.links import KeptLinks
 from innkeeper.serving.settings import Settings
 from innkeeper.serving.wiring import house
 from innkeeper.store import open_queue, open_store
+
+_PAUSE = 1.0
+_logger = logging.getLogger(__name__)
 
 
 class Control:
@@ -66,6 +73,7 @@ class Control:
         tasks = [
             asyncio.create_task(queue.run(Worker(mine)), name="queue"),
             asyncio.create_task(self._bus.run(), name="bus"),
+            asyncio.create_task(_lead(mine, queue), name="leader"),
         ]
         self._ready.set_result(queue)
         try:
@@ -76,3 +84,15 @@ class Control:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _lead(mine: House, queue: Queue) -> None:
+    """Watch and keep schedules, in the one replica whose turn it is; who loses its turn waits for the next."""
+    while True:
+        try:
+            async with queue.leader(), asyncio.TaskGroup() as group:
+                group.create_task(Watch(mine).run())
+                group.create_task(Schedule(mine).run())
+        except* EngineError as errors:
+            _logger.warning("this replica leads no more: %s", errors.exceptions[0])
+        await asyncio.sleep(_PAUSE)

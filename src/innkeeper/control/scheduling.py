@@ -1,0 +1,143 @@
+"""What happens by the clock: looking at repositories, trying again, snapshots, forgetting."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from innkeeper.control.house import House
+from innkeeper.control.operating import OURS
+from innkeeper.control.requests import request
+from innkeeper.engine.errors import EngineError
+from innkeeper.model.jobs import Job, Request
+from innkeeper.model.plan import Json
+from innkeeper.model.sources import Source
+
+_TICK = 0.5
+_JITTER = 0.1
+_FORGET_SECONDS = 3600.0
+_FIRST, _LAST = timedelta(seconds=1), timedelta(minutes=5)
+"""Pauses before a failed sync is tried again: they double."""
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_logger = logging.getLogger(__name__)
+
+
+def seconds(duration: str) -> float:
+    """`3m` is 180."""
+    return int(duration[:-1]) * _UNITS[duration[-1]]
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Runs in one replica only. It keeps nothing: what is due is told by the store."""
+
+    house: House
+    random: Random = field(default_factory=Random)
+    _next: dict[str, float] = field(default_factory=dict)
+    _forgot: float = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            for source in self.house.sources.values():
+                try:
+                    await self._source(source)
+                except EngineError as error:
+                    _logger.info("source %s: %s", source.name, error)
+                except Exception:
+                    _logger.exception("the schedule of source %s", source.name)
+            await self._forget()
+            await asyncio.sleep(_TICK)
+
+    async def _source(self, source: Source) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._next.get(source.name, 0.0):
+            pause = seconds(source.spec.interval)
+            self._next[source.name] = now + pause * self.random.uniform(1 - _JITTER, 1 + _JITTER)
+            await self._fetch(source)
+        await self._due(source)
+        await self._snapshot(source)
+
+    async def _fetch(self, source: Source) -> None:
+        """The newest revision, without a job: most looks find nothing new."""
+        store = self.house.store
+        try:
+            commit = await self.house.repository(source.name).fetch()
+        except EngineError as error:
+            record = await store.source(source.name)
+            if record.error != error.message:
+                await store.put_source(source.name, error=error.message)
+                self.house.bus.tell("source", {"name": source.name})
+            return
+        record = await store.source(source.name)
+        # What a render said of this very revision stands; that the server did not answer does not.
+        said = record.error if commit.revision == record.seen and await self._failed_at(source, commit.revision) else ""
+        await store.put_source(source.name, seen=commit.revision, fetched_at=self.house.now(), error=said)
+        if commit.revision != record.seen:
+            self.house.bus.tell("source", {"name": source.name})
+
+    async def _failed_at(self, source: Source, revision: str) -> bool:
+        jobs = await self.house.store.jobs(source=source.name, limit=20)
+        found = next((job for job in jobs if job.revision == revision and job.request.type == "sync"), None)
+        return found is not None and found.state == "failed"
+
+    async def _due(self, source: Source) -> None:
+        """A sync where the newest revision was not synced, nor is it being: at once, or after a failure's pause."""
+        record = await self.house.store.source(source.name)
+        wanted = record.pinned or record.seen
+        if not wanted or record.synced == wanted or record.suspended or source.spec.suspend:
+            return
+        jobs = [
+            job
+            for job in await self.house.store.jobs(source=source.name, limit=20)
+            if job.request.type in ("sync", "rollback") and not job.request.only
+        ]
+        if any(job.state in ("pending", "running") for job in jobs):
+            return
+        latest = next((job for job in jobs if job.revision == wanted or not job.revision), None)
+        if latest is not None and latest.state in ("waiting", "cancelled"):
+            return
+        if latest is not None and latest.state == "failed" and not self._again(jobs, wanted):
+            return
+        await request(self.house, Request("sync", source.name, trigger="timer"))
+
+    def _again(self, jobs: Sequence[Job], wanted: str) -> bool:
+        """Whether the pause after the failures of this revision is over. A newer revision has no failures yet."""
+        failures = 0
+        for job in jobs:
+            if job.state != "failed" or (job.revision and job.revision != wanted):
+                break
+            failures += 1
+        ended = jobs[0].finished_at or self.house.now()
+        pause = min(_FIRST * (1 << min(max(0, failures - 1), 20)), _LAST)
+        return self.house.now() - ended >= pause
+
+    async def _snapshot(self, source: Source) -> None:
+        plan = source.spec.snapshots
+        if plan is None:
+            return
+        key = f"snapshots/{source.name}"
+        last = await self.house.store.value(key)
+        now = self.house.now()
+        if isinstance(last, str) and now - datetime.fromisoformat(last) < timedelta(seconds=seconds(plan.every)):
+            return
+        if not (await self.house.store.source(source.name)).synced:
+            return
+        await self.house.store.put_value(key, now.isoformat())
+        name = f"{OURS}auto-{now.astimezone(UTC):%Y%m%dT%H%M%S}"
+        payload: dict[str, Json] = {"name": name, "keep": plan.keep}
+        await request(self.house, Request("snapshot", source.name, trigger="schedule", payload=payload))
+
+    async def _forget(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._forgot and now - self._forgot < _FORGET_SECONDS:
+            return
+        self._forgot = now
+        kept = self.house.server.retention
+        before = self.house.now() - timedelta(seconds=seconds(kept.jobs))
+        try:
+            await self.house.store.forget_jobs(before, kept.keep)
+        except EngineError as error:
+            _logger.warning("old jobs were not forgotten: %s", error)

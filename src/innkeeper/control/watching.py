@@ -1,0 +1,257 @@
+"""Drift within seconds at little cost: one call tells whether anything moved, a few more look at what it cannot show.
+
+`/cluster/resources` shows power, size, name, tags and node of every guest in one call. Everything else stands only in a
+guest's own configuration; those are read in turn, a few at each look, so that all of a home are seen within ten seconds
+and a large cluster is not asked more often for being large. What moved is then looked at whole, by the same planner.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import cast
+
+from innkeeper.control import notices, recording
+from innkeeper.control.house import House
+from innkeeper.control.ports import GuestQuery, Link, Task
+from innkeeper.control.rendering import Rendered, leaving, render, repository_path
+from innkeeper.control.requests import request
+from innkeeper.control.syncing import MOST, SHORT
+from innkeeper.engine.errors import EngineError
+from innkeeper.engine.reconcile import Prepared, prepare
+from innkeeper.model.diagnostics import Location
+from innkeeper.model.jobs import Request
+from innkeeper.model.objects import Cluster
+from innkeeper.model.plan import Json
+from innkeeper.model.records import Drift, GuestRecord
+from innkeeper.model.sources import Source
+from innkeeper.planner.policy import Policy, Unreachable
+
+TICK = 2.5
+"""Seconds between looks."""
+ROUND = 3
+"""Looks in which all guests of a small cluster are read."""
+MOST_READS = 10
+"""Guests that are read at one look, however many there are."""
+WHOLE = 300.0
+"""Seconds after which everything is looked at again although nothing seemed to move."""
+_HEALED_AGAIN = timedelta(minutes=5)
+_BACKOFF = timedelta(seconds=20)
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What is known of one cluster: its fingerprint, and the digest and power of each guest as they were read last."""
+
+    fingerprint: str = ""
+    guests: dict[int, str] = field(default_factory=dict)
+    turn: list[int] = field(default_factory=list)
+    nodes: int = 0
+    """Those that are online."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """Runs in one replica only, and never beside a sync of the same cluster."""
+
+    house: House
+    tick: float = TICK
+    _seen: dict[str, Seen] = field(default_factory=dict)
+    _rendered: dict[str, Rendered] = field(default_factory=dict)
+    _looked: dict[str, float] = field(default_factory=dict)
+
+    async def run(self) -> None:
+        """Until cancelled. Trouble of one cluster or source keeps nobody from the others."""
+        while True:
+            started = asyncio.get_running_loop().time()
+            await asyncio.gather(*(self._cluster(item) for item in self.house.clusters.values()))
+            spent = asyncio.get_running_loop().time() - started
+            await asyncio.sleep(max(0.1, self.tick - spent))
+
+    async def _cluster(self, cluster: Cluster) -> None:
+        try:
+            async with self.house.links.connected((cluster,)) as links:
+                link = links[cluster.name]
+                if isinstance(link, Unreachable):
+                    self._tell(cluster, connected=False)
+                    return
+                moved = await self._moved(cluster, link)
+                self._tell(cluster, connected=True)
+        except EngineError as error:
+            _logger.info("cluster %s: %s", cluster.name, error)
+            self._tell(cluster, connected=False)
+            self._seen.pop(cluster.name, None)
+            return
+        except Exception:
+            _logger.exception("watching cluster %s", cluster.name)
+            return
+        for source in self.house.sources.values():
+            if source.spec.clusters is None or cluster.name in source.spec.clusters:
+                await self._source(source, moved=moved)
+
+    def _tell(self, cluster: Cluster, *, connected: bool) -> None:
+        seen = self._seen.get(cluster.name)
+        calls = {node: dict(load) for node, load in self.house.links.loads().get(cluster.name, {}).items()}
+        body: dict[str, Json] = {"name": cluster.name, "connected": connected, "nodes": seen.nodes if seen else 0}
+        self.house.bus.tell("cluster", {**body, "calls": cast(Json, calls)})
+
+    async def _moved(self, cluster: Cluster, link: Link) -> bool:
+        """Whether anything is not as it was at the last look."""
+        seen = self._seen.setdefault(cluster.name, Seen())
+        fingerprint = await link.poll()
+        moved = fingerprint != seen.fingerprint
+        if moved:
+            seen.nodes = sum(node.online for node in await link.usage())
+        seen.fingerprint = fingerprint
+        page = await self.house.store.guests(GuestQuery(clusters=(cluster.name,), limit=MOST))
+        known = [item.vmid for item in page.guests if item.vmid is not None and item.health != "Missing"]
+        count = min(MOST_READS, -(-len(known) // ROUND))
+        seen.turn = [vmid for vmid in seen.turn if vmid in known] or sorted(known)
+        chosen, seen.turn = seen.turn[:count], seen.turn[count:]
+        for vmid, found in zip(chosen, await asyncio.gather(*(self._read(link, vmid) for vmid in chosen)), strict=True):
+            moved |= vmid in seen.guests and seen.guests[vmid] != found
+            seen.guests[vmid] = found
+        return moved
+
+    @staticmethod
+    async def _read(link: Link, vmid: int) -> str:
+        found = await link.guest(vmid)
+        if found is None:
+            return "gone"
+        return f"{found.node} {found.power} {found.digest} {found.lock} {sorted(found.pending.items())}"
+
+    async def _source(self, source: Source, *, moved: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        if not moved and now - self._looked.get(source.name, 0.0) < WHOLE:
+            return
+        try:
+            await self.look(source)
+            self._looked[source.name] = now
+        except EngineError as error:
+            _logger.info("source %s was not looked at: %s", source.name, error)
+            self._looked[source.name] = now - WHOLE + 15.0
+        except Exception:
+            _logger.exception("looking at source %s", source.name)
+
+    async def look(self, source: Source) -> None:
+        """See every guest of a source as it is now, against what was synced last; a sync that runs does that itself."""
+        house = self.house
+        record = await house.store.source(source.name)
+        if not record.synced or await house.store.jobs(states=("running",), source=source.name, limit=1):
+            return
+        rendered = await self._render(source, record.pinned or record.synced)
+        if not rendered.loaded.ok:
+            return
+        now = house.now()
+        declared = leaving(rendered.loaded.declared, await house.store.drifts(source=source.name), now)
+        policy = Policy(
+            source.name, rendered.revision[:SHORT], prune=source.spec.prune, max_deletes=source.spec.max_deletes
+        )
+        async with house.links.connected(declared.clusters) as links, house.insides(declared) as insider:
+            prepared = await prepare(declared, links, policy, insider=insider, health=insider is not None)
+            if await house.store.jobs(states=("running",), source=source.name, limit=1):
+                return  # What was seen is older than what that job will tell.
+            await self._record(source, rendered, prepared, links)
+        await self._heal(source, prepared)
+
+    async def _render(self, source: Source, revision: str) -> Rendered:
+        found = self._rendered.get(source.name)
+        if found is None or found.revision != revision:
+            found = self._rendered[source.name] = await render(self.house, source, revision)
+        return found
+
+    async def _record(
+        self, source: Source, rendered: Rendered, prepared: Prepared, links: Mapping[str, Link | Unreachable]
+    ) -> None:
+        house, now = self.house, self.house.now()
+        page = await house.store.guests(GuestQuery(sources=(source.name,), limit=MOST))
+        former = {item.ref: item for item in page.guests}
+
+        def where(place: Location) -> tuple[str, int]:
+            return repository_path(place.file, rendered.place, source), place.line
+
+        found = recording.records(prepared, source.name, former, now, where)
+        drifted = recording.drifts(prepared, source.name, former, now)
+        known = {(item.ref, item.field) for item in await house.store.drifts(source=source.name)}
+        drifted = tuple(
+            [
+                item if (item.ref, item.field) in known else await self._blamed(item, links, former.get(item.ref))
+                for item in drifted
+            ]
+        )
+        # A guest that is gone drifts as long as it is missing: its record must go on telling that it was there.
+        await house.store.put_guests(source.name, found, whole=True)
+        fresh = await house.store.put_drift(drifted, source.name)
+        if any(_differs(item, former.get(item.ref)) for item in found) or len(found) != len(former):
+            house.bus.tell("guest", {"source": source.name})
+        if fresh:
+            house.bus.tell("drift", {"source": source.name})
+            with suppress(EngineError):
+                await notices.drifted(house, source.name, fresh)
+
+    async def _blamed(self, drift: Drift, links: Mapping[str, Link | Unreachable], former: GuestRecord | None) -> Drift:
+        """With who did it, where the cluster's task log tells."""
+        link = links.get(drift.cluster)
+        if link is None or isinstance(link, Unreachable):
+            return drift
+        try:
+            tasks = await link.tasks(drift.vmid, 20)
+        except EngineError:
+            return drift
+        since = former.seen_at - timedelta(seconds=30) if former and former.seen_at else None
+        for task in tasks:
+            if (since is None or task.started_at >= since) and _explains(task, drift.field):
+                return replace(drift, who=task.user, task=task.upid, found_at=task.started_at)
+        return drift
+
+    async def _heal(self, source: Source, prepared: Prepared) -> None:
+        """Ask for a sync of what drifted; what failed to be healed is left a while longer each time."""
+        house, spec = self.house, source.spec
+        record = await house.store.source(source.name)
+        if not spec.self_heal or spec.sync == "manual" or spec.suspend or record.suspended:
+            return
+        former = {item.ref: item for item in await house.store.drifts(source=source.name)}
+        refs = [
+            str(item.guest.ref)
+            for item in prepared.decisions
+            if item.guest.ref in former and item.step is not None and item.step.acts and item.step.action != "replace"
+        ]
+        if not refs or await self._tried_lately(source.name):
+            return
+        revision = record.pinned or record.synced
+        await request(house, Request("sync", source.name, revision, tuple(sorted(refs)), "drift"))
+
+    async def _tried_lately(self, source: str) -> bool:
+        """Whether the last attempts to heal failed, and it is too early for another."""
+        jobs = [job for job in await self.house.store.jobs(source=source, limit=10) if job.request.trigger == "drift"]
+        if any(job.state in ("pending", "running", "waiting") for job in jobs):
+            return True
+        failures = 0
+        for job in jobs:
+            if job.state != "failed":
+                break
+            failures += 1
+        if not failures or jobs[0].finished_at is None:
+            return False
+        pause = min(_BACKOFF * (1 << min(failures - 1, 20)), _HEALED_AGAIN)
+        return self.house.now() - jobs[0].finished_at < pause
+
+
+def _differs(record: GuestRecord, former: GuestRecord | None) -> bool:
+    return former is None or replace(record, seen_at=None) != replace(former, seen_at=None)
+
+
+_TASKS: Mapping[str, tuple[str, ...]] = {
+    "running": ("start", "stop", "shutdown", "reboot", "suspend", "resume"),
+    "guest": ("destroy",),
+    "rootDisk.size": ("resize",),
+}
+
+
+def _explains(task: Task, field: str) -> bool:
+    """Whether a task of this type (`vzstop`, `qmconfig`, `resize`) may be what changed a field."""
+    words = _TASKS.get(field, ("config", "resize", "move", "rollback", "restore", "migrate"))
+    return any(word in task.type for word in words)

@@ -1,0 +1,181 @@
+"""What a hand changes is on the page within seconds, with its doer, and is put right, kept or written down."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from innkeeper.control.scheduling import Schedule
+from innkeeper.control.watching import Watch
+from innkeeper.model.objects import Ref
+from tests.innkeeper.control.home import ADA, Home, container, home, until
+
+WEB = Ref("Container", "web")
+
+
+@asynccontextmanager
+async def watched(place: Path, *sources: str, tick: float = 0.2) -> AsyncIterator[Home]:
+    async with home(place, *sources) as house:
+        house.upstream.push(web=container("web", 101, running="true"), db=container("db", 102))
+        job = await house.sync()
+        assert job.state == "succeeded", job.error
+        task = asyncio.create_task(Watch(house.house, tick).run())
+        try:
+            yield house
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_field_that_a_hand_changed_is_seen_and_healed(tmp_path: Path) -> None:
+    async with watched(tmp_path, "selfHeal: true") as house:
+        await house.by_hand("PUT", "{101}/config", memory="2048")
+
+        async def healed() -> bool:
+            jobs = [job for job in await house.house.store.jobs() if job.request.trigger == "drift"]
+            return bool(jobs) and jobs[0].state == "succeeded"
+
+        await until(healed)
+        assert house.guests[101].config["memory"] == "512"
+        (drift,) = await house.house.store.drifts(ended=True)
+        assert (drift.ref, drift.field, drift.before, drift.after) == (WEB, "memory", "512Mi", "2Gi")
+        assert drift.ended_at is not None
+
+
+async def test_what_only_a_configuration_tells_is_seen_within_ten_seconds(tmp_path: Path) -> None:
+    """Nothing of `/cluster/resources` shows a guest's DNS; the true pace of the watch is used."""
+    async with home(tmp_path, "selfHeal: false") as house:
+        dns = "{nameservers: [10.0.0.1]}"
+        names = {f"c{number}": container(f"c{number}", 100 + number, dns=dns) for number in range(12)}
+        house.upstream.push(**names)
+        assert (await house.sync()).state == "succeeded"
+        watch = asyncio.create_task(Watch(house.house).run())
+        await asyncio.sleep(8)
+        await house.by_hand("PUT", "{107}/config", nameserver="8.8.8.8")
+        started = asyncio.get_running_loop().time()
+
+        async def seen() -> bool:
+            return bool(await house.house.store.drifts())
+
+        await until(seen)
+        took = asyncio.get_running_loop().time() - started
+        (drift,) = await house.house.store.drifts()
+        assert (drift.ref.name, drift.field, drift.after) == ("c7", "dns.nameservers", ["8.8.8.8"])
+        assert took < 10
+        assert house.guests[107].config["nameserver"] == "8.8.8.8", "nobody heals what is not to be healed"
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+
+async def test_who_stopped_it_is_told_from_the_task_log(tmp_path: Path) -> None:
+    async with watched(tmp_path, "selfHeal: false") as house:
+        await house.by_hand("POST", "{101}/status/stop")
+
+        async def seen() -> bool:
+            return bool(await house.house.store.drifts())
+
+        await until(seen)
+        (drift,) = await house.house.store.drifts()
+        assert (drift.field, drift.before, drift.after) == ("running", True, False)
+        assert drift.who.startswith("root@pam")
+        assert drift.task.startswith("UPID:pve1:")
+        assert (await house.record("web")).health == "Degraded"
+        job = await house.done(await house.commands.heal(ADA, "home", WEB))
+        assert (job.state, house.guests[101].running is not None) == ("succeeded", True)
+        assert await house.house.store.drifts() == ()
+
+
+async def test_a_guest_that_somebody_deleted_is_made_again(tmp_path: Path) -> None:
+    async with watched(tmp_path, "selfHeal: true") as house:
+        await house.by_hand("DELETE", "{102}")
+
+        async def back() -> bool:
+            return 102 in house.guests and "hostname" in house.guests[102].config
+
+        await until(back)
+        drifts = await house.house.store.drifts(ended=True)
+        assert {(item.ref.name, item.field, item.after) for item in drifts} >= {("db", "guest", "missing")}
+
+
+async def test_a_field_is_left_alone_until_a_date(tmp_path: Path) -> None:
+    async with watched(tmp_path, "selfHeal: false") as house:
+        await house.by_hand("PUT", "{101}/config", memory="2048")
+
+        async def seen() -> bool:
+            return bool(await house.house.store.drifts())
+
+        await until(seen)
+        (drift,) = await house.house.store.drifts()
+        await house.commands.ignore_drift(ADA, drift.id, datetime.now(UTC) + timedelta(days=1))
+        job = await house.sync()
+        assert (job.state, house.guests[101].config["memory"]) == ("succeeded", "2048")
+        await house.commands.ignore_drift(ADA, drift.id, None)
+        job = await house.sync()
+        assert (job.state, house.guests[101].config["memory"]) == ("succeeded", "512")
+
+
+async def test_an_idle_home_is_asked_little(tmp_path: Path) -> None:
+    async with home(tmp_path) as house:
+        house.upstream.push(web=container("web", 101), db=container("db", 102))
+        await house.sync()
+        watch = asyncio.create_task(Watch(house.house).run())
+        await asyncio.sleep(6)
+        house.calls.clear()
+        await asyncio.sleep(5)
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        assert len(house.calls) <= 14
+        assert house.writes == []
+
+
+async def test_a_push_is_found_by_the_clock(tmp_path: Path) -> None:
+    async with home(tmp_path, "interval: 1s") as house:
+        clock = asyncio.create_task(Schedule(house.house).run())
+        house.upstream.push(web=container("web", 101))
+
+        async def made() -> bool:
+            return 101 in house.guests
+
+        await until(made)
+        house.upstream.push(web=container("web", 101, memory="512"))
+
+        async def failed() -> bool:
+            return any(job.state == "failed" for job in await house.house.store.jobs())
+
+        await until(failed)
+        house.upstream.push(web=container("web", 101, memory="1Gi"))
+
+        async def changed() -> bool:
+            return house.guests[101].config["memory"] == "1024"
+
+        await until(changed)
+        clock.cancel()
+        await asyncio.gather(clock, return_exceptions=True)
+
+
+async def test_a_failed_sync_is_tried_again_and_a_newer_push_comes_first(tmp_path: Path) -> None:
+    async with home(tmp_path, "interval: 1s") as house:
+        house.faults(
+            """
+            rules:
+              - {on: {method: POST, path: "/nodes/*/lxc"}, times: 0, do: status, status: 500, reason: out of order}
+            """
+        )
+        clock = asyncio.create_task(Schedule(house.house).run())
+        house.upstream.push(web=container("web", 101))
+
+        async def tried_twice() -> bool:
+            return len(list(await house.house.store.jobs(states=("failed",)))) >= 2
+
+        await until(tried_twice)
+        newest = house.upstream.push(web=container("web", 101, memory="1Gi"))
+        house.faults("{}")
+
+        async def synced() -> bool:
+            return (await house.house.store.source("home")).synced == newest
+
+        await until(synced)
+        assert house.guests[101].config["memory"] == "1024"
+        clock.cancel()
+        await asyncio.gather(clock, return_exceptions=True)
