@@ -182,7 +182,7 @@ def test_any_step_can_be_shown(step: dict[str, Json]) -> None:
         text=st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), max_size=20),
         sources=st.sampled_from([(), ("a b",), ("x&y",)]),
         nodes=st.sampled_from([(), ("pve1",)]),
-        sync=st.sampled_from([(), ("OutOfSync",)]),
+        sync=st.sampled_from([(), ("OutOfSync",), ("OutOfSync", "Unknown")]),
         sort=st.sampled_from(listing.SORTS),
         descending=st.booleans(),
         offset=st.integers(0, 100_000),

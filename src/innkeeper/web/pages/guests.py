@@ -26,6 +26,7 @@ router = APIRouter()
 T = TypeVar("T")
 _PATIENCE = 3.0
 """Seconds that a page waits for a cluster or git; it then shows what is remembered."""
+_SICK = (("Degraded,Missing", "Degraded or missing"),)
 _IN_ORDER = ("Checked", "Prepared", "Reachable", "Ready", "Running", "Synced")
 _POWERS = {
     "running": (("shutdown", "Shut down"), ("reboot", "Restart"), ("stop", "Stop hard")),
@@ -55,7 +56,7 @@ def _facets(parts: Parts, query: GuestQuery) -> tuple[object, ...]:
     house = parts.commands.house
     return (
         ("sync", "Sync", query.sync, [(word, mark.word) for word, mark in SYNC.items()]),
-        ("health", "Health", query.health, [(word, mark.word) for word, mark in HEALTH.items()]),
+        ("health", "Health", query.health, [*_SICK, *((word, mark.word) for word, mark in HEALTH.items())]),
         ("source", "Source", query.sources, [(name, name) for name in sorted(house.sources)]),
         ("cluster", "Cluster", query.clusters, [(name, name) for name in sorted(house.clusters)]),
     )

@@ -40,16 +40,12 @@ async def profiles(parts: Parts) -> tuple[ProfileOptions, ...]:
 
 def _figures(seen: Overview) -> tuple[tuple[str, int, str], ...]:
     """A word, a number, and the list that it counts."""
-    counts = seen.counts
+    counts, sick = seen.counts, "/guests?health=Degraded,Missing"
     return (
         ("healthy", counts.health.get("Healthy", 0), "/guests?health=Healthy"),
         ("progressing", counts.health.get("Progressing", 0), "/guests?health=Progressing"),
-        (
-            "degraded or missing",
-            counts.health.get("Degraded", 0) + counts.health.get("Missing", 0),
-            "/guests?sort=health",
-        ),
+        ("sick or missing", counts.health.get("Degraded", 0) + counts.health.get("Missing", 0), sick),
+        ("suspended", counts.health.get("Suspended", 0), "/guests?health=Suspended"),
         ("out of sync", counts.sync.get("OutOfSync", 0), "/guests?sync=OutOfSync"),
         ("wait for a restart", counts.conditions.get("PendingReboot", 0), "/guests?sync=OutOfSync"),
-        ("jobs under way", counts.jobs.get("running", 0) + counts.jobs.get("pending", 0), "/jobs?state=running"),
     )

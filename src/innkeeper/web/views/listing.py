@@ -28,14 +28,14 @@ _FACETS = (
     ("cluster", "clusters"),
     ("node", "nodes"),
 )
-"""What the address calls it, and what the query does."""
+"""What the address calls it (several values with commas between them), and what the query does."""
 
 
 def from_address(params: Mapping[str, str]) -> GuestQuery:
     """The query of an address; what makes no sense in it is left out."""
     sort = params.get("sort", "name")
     start = params.get("start", "")
-    chosen = {field: (params[name],) for name, field in _FACETS if params.get(name)}
+    chosen = {field: tuple(params[name].split(",")) for name, field in _FACETS if params.get(name)}
     return GuestQuery(
         text=params.get("text", "").strip()[:200],
         sort=next((item for item in SORTS if item == sort), "name"),
@@ -48,7 +48,7 @@ def from_address(params: Mapping[str, str]) -> GuestQuery:
 
 def to_address(query: GuestQuery) -> str:
     params: dict[str, object] = {"text": query.text}
-    params |= {name: value for name, field in _FACETS for value in getattr(query, field)[:1]}
+    params |= {name: ",".join(getattr(query, field)) for name, field in _FACETS}
     params |= {"sort": "" if query.sort == "name" else query.sort, "down": int(query.descending), "start": query.offset}
     said = urlencode({name: value for name, value in params.items() if value})
     return f"/guests?{said}" if said else "/guests"
