@@ -182,8 +182,12 @@ def test_one_guest_fails_and_the_others_go_on(home: Home) -> None:
     assert "✗ Container/bad" in said
     assert "Give up" in said
     assert "on purpose" in said
-    # mended, the next run goes on with what is left
+    # its host key has been seen by now: another one is not believed
     (home.directory / "bad.yaml").write_text(text)
+    home.node("pct exec 102 -- sh -c 'rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh'")
+    assert "shows another SSH host key" in home.innkeeper("apply", "--yes", expected=1)
+    (home.directory.parent / "data/innkeeper/home/known_hosts/guest-102").unlink()
+    # mended, the next run goes on with what is left
     said = home.innkeeper("apply", "--yes", "--wait", "60")
     assert "Container/bad updated" in said
     assert {item["health"] for item in home.status().values()} == {"Healthy"}

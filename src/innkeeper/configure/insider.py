@@ -63,7 +63,7 @@ class Insides:
         return (self._keep.public_key(cluster),)
 
     def forget(self, cluster: str, vmid: int) -> None:
-        """A guest was made or destroyed: what is known of its host key is no longer true."""
+        """See Insider.forget."""
         self._keep.forget_host_key(cluster, alias(vmid))
 
     async def configure(self, item: Inside, target: Target, tell: Tell) -> None:

@@ -85,7 +85,7 @@ class Insider(Protocol):
         """Public keys that every new guest of the cluster must accept, so that it can be reached."""
 
     def forget(self, cluster: str, vmid: int) -> None:
-        """A guest was made or destroyed: what is known of its host key is no longer true."""
+        """A guest is about to be made: what is known of the host key of one before it is no longer true."""
 
     async def configure(self, item: Inside, target: Target, tell: Tell) -> None:
         """Reach the guest, wait for it with a bound, run its roles; `tell` gets one line per task."""

@@ -25,10 +25,8 @@ class Interior:
     insider: Insider
     items: Mapping[Ref, Inside] = field(default_factory=dict)
 
-    async def configure(self, site: "Place", seen: ObservedGuest, ref: Ref, tell: Tell, *, new: bool) -> None:
-        """Run the guest's roles. `new`: it was never configured, so that nothing is known of its host key."""
-        if new:
-            self.insider.forget(site.cluster.name, seen.vmid)
+    async def configure(self, site: "Place", seen: ObservedGuest, ref: Ref, tell: Tell) -> None:
+        """Run the guest's roles."""
         tell("waiting for its address")
         await self.insider.configure(self.items[ref], await self.target(site, seen, ref, wait=True), tell)
 

@@ -117,12 +117,10 @@ class Work:
             raise Stalled(f"{ref} does not run, so that it cannot be configured", "start it: running: true")
         self._tell("configuring")
         self.wrote.append("configuring")
-        before = seen.marker.configured if seen.marker else ""
-        new = self.step.action in ("create", "replace") or not before
-        if before:
+        if seen.marker and seen.marker.configured:
             await self._note(UNFINISHED)
         place = Place(site.cluster, site.hypervisor)
-        await site.interior.configure(place, seen, ref, lambda line: self._tell("configuring", line), new=new)
+        await site.interior.configure(place, seen, ref, lambda line: self._tell("configuring", line))
         await self._note(self.step.configure)
 
     async def _note(self, configured: str) -> None:
@@ -153,6 +151,8 @@ class Work:
         try:
             if step.former is not None:
                 await self._still_ours(step.former)
+            if step.action in ("create", "replace") and self.site.interior is not None:
+                self.site.interior.insider.forget(self.site.cluster.name, step.vmid)
             await self._calls(step)
         except (Conflict, Uncertain) as error:
             return error
