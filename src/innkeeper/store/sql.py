@@ -6,7 +6,7 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import FromClause, Select, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Select, Table, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from innkeeper.control.ports import Counts, GuestQuery, GuestTally, Page
@@ -158,14 +158,12 @@ class SqlStore:
     async def guests(self, query: GuestQuery) -> Page:
         async with self._database.read() as connection:
             total = (await connection.execute(_matching(select(func.count()), query))).scalar_one()
-            chosen = _sorted(_matching(select(tables.guests), query), tables.guests, query)
-            found = chosen.offset(query.offset).limit(query.limit).subquery()
-            page = await connection.execute(_sorted(_whole(found), found, query))
+            page = await connection.execute(_page(query))
             return Page(tuple(map(rows.guest_of, page.mappings())), total)
 
     async def guest(self, source: str, ref: Ref) -> GuestRecord | None:
         guest = tables.guests.c
-        query = _whole(tables.guests).where(guest.source == source, guest.kind == ref.kind, guest.name == ref.name)
+        query = _whole().where(guest.source == source, guest.kind == ref.kind, guest.name == ref.name)
         async with self._database.read() as connection:
             row = (await connection.execute(query)).mappings().first()
         return rows.guest_of(row) if row else None
@@ -326,27 +324,34 @@ def _matching(select_: Select[Any], query: GuestQuery) -> Select[Any]:
             select_ = select_.where(column.in_(wanted))
     if query.conditions:
         condition = tables.guest_conditions.c
-        same = (condition.source == guest.source) & (condition.kind == guest.kind) & (condition.name == guest.name)
-        select_ = select_.where(select(1).where(same, condition.type.in_(query.conditions)).exists())
+        having = select(condition.source, condition.kind, condition.name).where(condition.type.in_(query.conditions))
+        select_ = select_.where(tuple_(guest.source, guest.kind, guest.name).in_(having))
     for word in query.text.lower().split():
         select_ = select_.where(guest.words.contains(word, autoescape=True))
     return select_
 
 
-def _whole(guests: FromClause) -> Select[Any]:
+def _whole() -> Select[Any]:
     """With what is only shown."""
-    here, there = guests.c, tables.guest_bodies.c
+    here, there = tables.guests.c, tables.guest_bodies.c
     same = (there.source == here.source) & (there.kind == here.kind) & (there.name == here.name)
-    return select(guests, there.body).join_from(guests, tables.guest_bodies, same)
+    return select(tables.guests, there.body).join_from(tables.guests, tables.guest_bodies, same)
 
 
-def _sorted(select_: Select[Any], guests: FromClause, query: GuestQuery) -> Select[Any]:
-    """By the chosen column, then by name, kind and source: every page has its own guests."""
-    keys = dict.fromkeys((query.sort, "name", "kind", "source"))
-    order = [guests.c[key].desc() if query.descending else guests.c[key].asc() for key in keys]
-    if tables.guests.c[query.sort].nullable:
+def _page(query: GuestQuery) -> Select[Any]:
+    """Sorted by the chosen column, then by name, kind and source: every page has its own guests.
+
+    Only these few columns are sorted; the rest is read for the page alone.
+    """
+    guest = tables.guests.c
+    columns = dict.fromkeys((query.sort, "name", "kind", "source"))
+    order = [guest[key].desc() if query.descending else guest[key].asc() for key in columns]
+    if guest[query.sort].nullable:
         order[0] = order[0].nulls_last()
-    return select_.order_by(*order)
+    keys = _matching(select(*(guest[key] for key in columns)), query)
+    found = keys.order_by(*order).offset(query.offset).limit(query.limit).subquery().c
+    same = (found.source == guest.source) & (found.kind == guest.kind) & (found.name == guest.name)
+    return _whole().join(found.source.table, same).order_by(*order)
 
 
 async def _forget(connection: AsyncConnection, table: Table, source: str, refs: Collection[Ref]) -> None:
