@@ -146,6 +146,11 @@ class Gitea:
         found = self.call("GET", f"/repos/{repository}/issues/{pull}/comments")
         return [(item["id"], item["user"]["login"], item["body"]) for item in found]
 
+    def rendered(self, repository: str, pull: int) -> str:
+        """The page of a pull request, as people see it."""
+        with httpx2.Client(timeout=30) as browser:
+            return browser.get(f"{self.url}/{repository}/pulls/{pull}").text
+
     def statuses(self, repository: str, revision: str) -> list[tuple[str, str, str, str]]:
         """State, context, text and URL of the newest of each context."""
         found = self.call("GET", f"/repos/{repository}/commits/{revision}/status")["statuses"]

@@ -1,0 +1,257 @@
+"""The whole way on real parts: Gitea, its signed webhooks, `innkeeper serve`, git, and pvesim for Proxmox."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.innkeeper.forge.giteaserver import Gitea
+from tests.pvesim.running import ONE_NODE, SECRET, Sim, start
+
+WEBHOOK, CANARY = "the webhook's secret", "canary-0b3d"
+CLUSTER = """\
+apiVersion: innkeeper.dev/v1alpha1
+kind: Cluster
+metadata: {{name: {name}}}
+spec:
+  endpoints: ["{proxmox}"]
+  tls: {{caFile: "{cafile}"}}
+  credentials: {{tokenID: root@pam!full, tokenSecret: {{env: PVE_SECRET}}}}
+  defaults: {{storage: local, bridge: vmbr0, template: debian-12}}
+"""
+SOURCE = """\
+---
+apiVersion: innkeeper.dev/v1alpha1
+kind: Source
+metadata: {{name: home}}
+spec:
+  url: "{repository}.git"
+  interval: 1d
+  allow: [clusters, roles, secrets]
+  credentials: {{username: boss, password: {{env: FORGE_TOKEN}}}}
+  webhook: {{secret: {{env: WEBHOOK_SECRET}}}}
+  forge: {{type: gitea, token: {{env: FORGE_TOKEN}}}}
+"""
+INSIDE = """\
+  configure:
+    secrets: {own: {files: /etc}}
+    roles:
+      - role: evil
+        vars: {evil_word: {secretRef: {name: env, key: CANARY}}, evil_key: {secretRef: {name: own, key: not-there}}}
+"""
+_numbers = itertools.count(1)
+Found = TypeVar("Found")
+
+
+def container(name: str, vmid: int, cores: int = 1, more: str = "") -> str:
+    return f"""\
+apiVersion: innkeeper.dev/v1alpha1
+kind: Container
+metadata: {{name: {name}}}
+spec:
+  vmid: {vmid}
+  cpu: {{cores: {cores}}}
+  memory: 512Mi
+  rootDisk: {{size: 4Gi}}
+  network: [{{name: eth0, ip: dhcp}}]
+  unprivileged: true
+  running: true
+{more}"""
+
+
+def until(look: Callable[[], Found], what: str, patience: float = 60.0) -> Found:
+    """What is found, as soon as it is something."""
+    end = time.monotonic() + patience
+    while not (found := look()):
+        assert time.monotonic() < end, f"{what} never came"
+        time.sleep(0.1)
+    return found
+
+
+@dataclass(frozen=True)
+class House:
+    """A repository on Gitea that a running server keeps on a simulated node."""
+
+    gitea: Gitea
+    repository: str
+    sim: Sim
+    data: Path
+
+    def running(self) -> list[str]:
+        found = self.sim.call("GET", "/nodes/pve/lxc").data
+        return sorted(str(item.get("name")) for item in found if item["status"] == "running")
+
+    def writes(self) -> list[str]:
+        return [f"{item['method']} {item['path']}" for item in self.sim.calls() if item["method"] != "GET"]
+
+    def plan(self, pull: int, revision: str) -> tuple[int, str]:
+        """The one comment, once it is about this revision: its id and text."""
+
+        def look() -> tuple[int, str] | None:
+            found = self.gitea.comments(self.repository, pull)
+            assert len(found) <= 1
+            return next(((number, text) for number, _, text in found if revision[:12] in text), None)
+
+        found = until(look, f"a plan of {revision[:12]}")
+        assert found is not None
+        return found
+
+    def status(self, revision: str) -> tuple[str, str]:
+        """State and text, once it is not pending."""
+
+        def look() -> tuple[str, str] | None:
+            found = self.gitea.statuses(self.repository, revision)
+            return next(((item[0], item[2]) for item in found if item[0] != "pending"), None)
+
+        found = until(look, f"a status of {revision[:12]}")
+        assert found is not None
+        return found
+
+
+@pytest.fixture(scope="module")
+def house(gitea_server: Gitea, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One for all: what each test proposes goes to a branch and guests of its own; one merges, the last."""
+    tmp_path = tmp_path_factory.mktemp("house")
+    repository = gitea_server.repository(f"house{next(_numbers)}")
+    sim = start(tmp_path, ONE_NODE)
+    try:
+        with serving(gitea_server, repository, sim, tmp_path) as url:
+            gitea_server.webhook(repository, f"{url}/hooks/home", WEBHOOK)
+            gitea_server.write(repository, "db.yaml", container("db", 101))
+            found = House(gitea_server, repository, sim, tmp_path)
+            until(lambda: found.running() == ["db"], "the guest after the first push")
+            yield found
+    finally:
+        sim.stop()
+
+
+@contextmanager
+def serving(server: Gitea, repository: str, sim: Sim, folder: Path) -> Iterator[str]:
+    proxmox = next(iter(sim.urls.values()))
+    cluster = CLUSTER.format(name="home", proxmox=proxmox, cafile=sim.cafile)
+    (folder / "server.yaml").write_text(cluster + SOURCE.format(repository=f"{server.url}/{repository}"))
+    secrets = {
+        "PVE_SECRET": SECRET,
+        "WEBHOOK_SECRET": WEBHOOK,
+        "FORGE_TOKEN": server.token(scopes=("write:repository", "write:issue", "read:user")),
+        "CANARY": CANARY,
+    }
+    words = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        str(folder / "data"),
+        "--config",
+        str(folder / "server.yaml"),
+    ]
+    with (folder / "serve.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "innkeeper", *words],
+            stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **secrets},
+        )  # fmt: skip
+    assert process.stdout
+    try:
+        line = process.stdout.readline()
+        assert line, (folder / "serve.log").read_text()
+        yield str(json.loads(line)["url"])
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stdout.close()
+    log_text = (folder / "serve.log").read_text()
+    assert not any(secret in log_text for secret in secrets.values())
+
+
+def test_manifests_with_errors_fail_the_status(house: House) -> None:
+    head = house.gitea.write(house.repository, "bad.yaml", container("bad", 103, more="  cpus: 3\n"), new="bad")
+    pull = house.gitea.pull(house.repository, "bad")
+    _, text = house.plan(pull, head)
+    assert "There is no plan" in text
+    assert "cpus" in text
+    assert house.status(head)[0] == "failure"
+
+
+def test_a_stranger_s_pull_request_is_planned_and_nothing_else(house: House) -> None:
+    gitea, repository = house.gitea, house.repository
+    before = house.writes()
+    mallory = gitea.user(f"mallory{next(_numbers)}")
+    fork = gitea.fork(repository, mallory)
+    text = container("theirs", 106, more='  description: "@boss </details><script>alert(1)</script> ``` /close"\n')
+    head = gitea.write(fork, "theirs.yaml", text, new="change", user=mallory)
+    pull = gitea.pull(repository, f"{mallory}:change", user=mallory)
+    number, text = house.plan(pull, head)
+    assert "From a fork" in text
+    assert "Container/theirs" in text
+    assert "@boss" not in text
+    assert house.status(head) == ("success", "1 to create")
+    shown = gitea.rendered(repository, pull)
+    assert "<script>alert" not in shown
+    assert "&lt;script&gt;alert(1)" in shown
+
+    touched = house.data / "touched"
+    role = f"- name: Touch\n  ansible.builtin.command: touch {touched}\n  delegate_to: localhost\n"
+    gitea.write(fork, "roles/evil/tasks/main.yml", role, branch="change", user=mallory)
+    head = gitea.write(fork, "theirs.yaml", container("theirs", 106, more=INSIDE), branch="change", user=mallory)
+    again, text = house.plan(pull, head)
+    assert again == number
+    assert house.status(head) == ("success", "1 to create")
+    assert CANARY not in text
+
+    cluster = CLUSTER.format(name="other", proxmox="https://127.0.0.1:9", cafile=house.sim.cafile)
+    head = gitea.write(fork, "cluster.yaml", cluster, branch="change", user=mallory)
+    _, text = house.plan(pull, head)
+    assert "There is no plan" in text
+    assert r"Cluster\/other" in text
+    assert house.status(head)[0] == "failure"
+
+    assert house.writes() == before
+    assert house.running() == ["db"]
+    assert not touched.exists()
+    assert gitea.call("GET", f"/repos/{repository}/pulls/{pull}")["state"] == "open"
+
+
+def test_a_closed_pull_request_leads_to_nothing(house: House) -> None:
+    gitea, repository = house.gitea, house.repository
+    head = gitea.write(repository, "gone.yaml", container("gone", 104), new="gone")
+    pull = gitea.pull(repository, "gone")
+    house.plan(pull, head)
+    gitea.call("PATCH", f"/repos/{repository}/pulls/{pull}", {"state": "closed"})
+    other = gitea.write(repository, "more.yaml", container("more", 105), new="other")
+    second = gitea.pull(repository, "other")
+    house.plan(second, other)
+    assert len(gitea.comments(repository, pull)) == 1
+    assert house.running() == ["db"]
+
+
+def test_from_pull_request_to_guests(house: House) -> None:
+    gitea, repository = house.gitea, house.repository
+    before = house.writes()
+    head = gitea.write(repository, "web.yaml", container("web", 102), new="change")
+    pull = gitea.pull(repository, "change")
+    number, text = house.plan(pull, head)
+    assert "1 to create" in text
+    assert "Container/web" in text
+    assert "web&#46;yaml" in text
+    assert house.status(head) == ("success", "1 to create")
+
+    head = gitea.write(repository, "db.yaml", container("db", 101, cores=2), branch="change")
+    again, text = house.plan(pull, head)
+    assert again == number
+    assert "cpu.cores: 2" in text
+    assert house.status(head) == ("success", "1 to create, 1 to update")
+    assert house.writes() == before
+    assert house.running() == ["db"]
+
+    gitea.merge(repository, pull)
+    until(lambda: house.running() == ["db", "web"], "the guests after the merge")
+    until(lambda: house.sim.call("GET", "/nodes/pve/lxc/101/config").data["cores"] == 2, "the cores")
