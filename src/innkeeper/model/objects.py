@@ -65,11 +65,16 @@ class Tls(Value):
         | None
     ) = None
     insecure: bool = False
+    client_certificate_file: str | None = None
+    client_key_file: str | None = None
+    """What a proxy before Proxmox may ask for, beside the credentials."""
 
     @model_validator(mode="after")
     def _one(self) -> "Tls":
         if sum((self.ca_file is not None, self.fingerprint is not None, self.insecure)) > 1:
             raise ValueError("name only one of caFile, fingerprint and insecure")
+        if self.client_key_file is not None and self.client_certificate_file is None:
+            raise ValueError("clientKeyFile goes with clientCertificateFile")
         return self
 
 

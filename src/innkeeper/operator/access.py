@@ -133,6 +133,10 @@ def _tls(spec: ProxmoxClusterSpec, folder: Path) -> dict[str, object]:
         tls["insecure"] = True
     elif spec.ca_certificate:
         tls["caFile"] = _written(folder / "ca.pem", spec.ca_certificate)
+    if spec.client_certificate:
+        tls["clientCertificateFile"] = _written(folder / "client.pem", spec.client_certificate)
+    if spec.client_certificate and spec.client_key:
+        tls["clientKeyFile"] = _written(folder / "client.key", spec.client_key)
     return tls
 
 

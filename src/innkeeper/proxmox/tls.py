@@ -57,9 +57,16 @@ def fingerprint(certificate: bytes) -> str:
 async def trust(tls: Tls, endpoint: Endpoint, directory: Path) -> ssl.SSLContext:
     """The context to speak to this endpoint. Files are relative to `directory` (the manifest's).
 
-    Stalled when the CA file is no good or another certificate than the pinned one is presented; Waiting when the
-    endpoint is not there to show it.
+    Stalled when a file is no good or another certificate than the pinned one is presented; Waiting when the endpoint
+    is not there to show it.
     """
+    context = await _trust(tls, endpoint, directory)
+    if tls.client_certificate_file is not None:
+        _identify(context, directory, tls.client_certificate_file, tls.client_key_file)
+    return context
+
+
+async def _trust(tls: Tls, endpoint: Endpoint, directory: Path) -> ssl.SSLContext:
     if tls.insecure:
         return _anybody()
     if tls.ca_file is not None:
@@ -67,6 +74,22 @@ async def trust(tls: Tls, endpoint: Endpoint, directory: Path) -> ssl.SSLContext
     if tls.fingerprint is not None:
         return await _pinned(tls.fingerprint.upper(), endpoint)
     return httpcore2.default_ssl_context()
+
+
+def _identify(context: ssl.SSLContext, directory: Path, name: str, key: str | None) -> None:
+    certificate = directory / Path(name).expanduser()
+    problem = ""
+    try:
+        context.load_cert_chain(certificate, directory / Path(key).expanduser() if key else None)
+    except ssl.SSLError as error:
+        problem = f"no certificate with its private key in PEM form ({error.reason or 'it cannot be read'})"
+    except OSError as error:
+        problem = error.strerror or "cannot be read"
+    if problem:
+        raise Stalled(
+            f"tls.clientCertificateFile: {certificate}: {problem}",
+            "name the key that belongs to it as clientKeyFile; paths are relative to the manifest's directory",
+        )
 
 
 def _anybody() -> ssl.SSLContext:
