@@ -94,13 +94,20 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help="only the section about the inside of real containers")
     options = parser.parse_args()
     if options.inside:
+        page = options.output.read_text() if options.output.exists() else "# Benchmarks\n"
+    else:
+        page = outside(options)
+    if lacking := inside.lacking():
+        print(f"without the inside of real containers, which needs:\n{lacking}")
+    else:
         with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
-            own = inside.section(Path(name) / "inside", options.repeats)
-        options.output.write_text(
-            inside.merged(options.output.read_text() if options.output.exists() else "# Benchmarks\n", own)
-        )
-        print(f"written: {options.output}")
-        return
+            page = inside.merged(page, inside.section(Path(name) / "inside", options.repeats))
+    options.output.write_text(page)
+    print(f"written: {options.output}")
+
+
+def outside(options: argparse.Namespace) -> str:
+    """The page without the section about the inside of guests."""
     sizes = [int(size) for size in options.sizes.split(",")]
     with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
         place = Path(name)
@@ -117,21 +124,18 @@ def main() -> None:
                     peer = ansible.unchanged(place, sim, 20)
                     poll = quiet_poll(manifests, sim)
         created = creates(place, 100)
-    options.output.write_text(
-        PAGE_TEXT.format(
-            python=platform.python_version(),
-            rows="\n".join(rows),
-            created=created,
-            peer=peer.seconds / 20,
-            own=per_guest,
-            ratio=peer.seconds / 20 / per_guest,
-            poll=poll,
-            bare=bare,
-            shown=shown,
-            start=shown - bare,
-        )
+    return PAGE_TEXT.format(
+        python=platform.python_version(),
+        rows="\n".join(rows),
+        created=created,
+        peer=peer.seconds / 20,
+        own=per_guest,
+        ratio=peer.seconds / 20 / per_guest,
+        poll=poll,
+        bare=bare,
+        shown=shown,
+        start=shown - bare,
     )
-    print(f"written: {options.output}")
 
 
 PAGE_TEXT = """# Benchmarks

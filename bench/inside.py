@@ -64,7 +64,13 @@ class Comparison:
         )
 
 
-def section(place: Path, repeats: int = 2) -> str:
+def lacking() -> str:
+    """What this machine needs before it can run real containers; empty where it can."""
+    done = subprocess.run([BIN / "pvesim", "doctor"], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def section(place: Path, repeats: int) -> str:
     """Measure, and tell it as a section of the page."""
     subprocess.run([BIN / "pvesim", "template", "build", "debian-12"], check=True, stdout=subprocess.DEVNULL)
     os.environ["XDG_DATA_HOME"] = str(place / "data")
@@ -75,7 +81,9 @@ def section(place: Path, repeats: int = 2) -> str:
         found = [fastest(place, sim, count, 10 * index, repeats) for index, count in enumerate((1, 5), start=1)]
         plan, apply, said = nothing_to_do(place / "ten", sim, 10, 100)
     rows = "\n".join(item.row() for item in found)
-    return TEXT.format(heading=HEADING, rows=rows, plan=plan, apply=apply, beyond=apply - plan, said=said)
+    return TEXT.format(
+        heading=HEADING, rows=rows, plan=plan, apply=apply, beyond=apply - plan, said=said, repeats=repeats
+    )
 
 
 def fastest(place: Path, sim: Sim, count: int, first: int, repeats: int) -> Comparison:
@@ -228,10 +236,11 @@ def merged(page: str, own: str) -> str:
 
 
 TEXT = """{heading}
-Real containers (`pvesim --backend lxc`) with the roles `base` and `web`, packages from the node's cache, best of two
-runs. *Innkeeper* is one `innkeeper apply --wait` from nothing to healthy. *Proxmox* is creating and starting equal
-guests by the bare API until SSH answers, *Ansible* one plain `ansible-playbook` with the same roles on those. What is
-left is Innkeeper's own share: reading, planning, verifying, health checks.
+Real containers (`pvesim --backend lxc`) with the roles `base` and `web`, packages from the node's cache; each part's
+best of {repeats} runs. *Innkeeper* is one `innkeeper apply --wait` from nothing to healthy. *Proxmox* is creating and
+starting equal guests by the bare API until SSH answers, *Ansible* one plain `ansible-playbook` with the same roles on
+those. What is left is Innkeeper's own share: reading, planning, verifying, health checks. It is below zero where
+guests are configured while others are still being made. CPU is that of the commands, without the guests'.
 
 | guests | Innkeeper, s | Proxmox, s | Ansible, s | own, s | own share | CPU of Innkeeper, s | CPU of Ansible, s |
 |---:|---:|---:|---:|---:|---:|---:|---:|
