@@ -60,6 +60,13 @@ def translate(tree: Tree) -> Iterator[Draft | Diagnostic]:
                 yield from _Container(tree, shared, directory, item, configured).drafts()
 
 
+def _frozen(value: object) -> object:
+    """The same data with tuples for lists, as manifests have it."""
+    if isinstance(value, list):
+        return tuple(map(_frozen, value))
+    return {key: _frozen(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 @dataclass(frozen=True, slots=True)
 class _Own:
     """What configures a container: roles of its own by their paths, and whether they read the shared password."""
@@ -276,7 +283,7 @@ class _Container:
         found: dict[str, object] = {}
         for key, value in (*self.shared.variables.items(), *((key, self.env.get(key)) for key in self.env.keys)):
             if _VARIABLE.fullmatch(key.lower()):
-                found[key.lower()] = tuple(value) if isinstance(value, list) else value
+                found[key.lower()] = _frozen(value)
         found["hostname"] = self._hostname()
         for name in ("login", "email"):
             if value := self.shared.word(name):
