@@ -206,15 +206,13 @@ class SqlStore:
             for row in (await connection.execute(lasting)).mappings().all():
                 known = rows.drift_of(row)
                 item = now.get((known.ref, known.field))
-                change: dict[str, object] = {}
-                if item is None:
-                    change = {"ended_at": self._clock()}
-                elif (item.before, item.after) != (known.before, known.after):  # another hand, another time
-                    change = {"ended_at": self._clock()}
-                    now[known.ref, known.field] = replace(item, ignored_until=known.ignored_until)
-                else:
+                if item is not None and (item.before, item.after) == (known.before, known.after):
                     del now[known.ref, known.field]
                     change = {key: getattr(item, key) for key in ("who", "task") if getattr(item, key)}
+                else:
+                    change = {"ended_at": self._clock()}
+                    if item is not None:  # another hand, another time
+                        now[known.ref, known.field] = replace(item, ignored_until=known.ignored_until)
                 if any(row[key] != value for key, value in change.items()):
                     await connection.execute(update(tables.drifts).where(drift.id == known.id).values(change))
             for item in now.values():

@@ -1,12 +1,13 @@
 """A replica as a process of its own: works on the shared queue, and writes down what it does.
 
-Arguments: the database, its name, seconds that a job takes, the file to write to. A job of the source `slow` takes
-its time under the lock of the cluster `one`.
+Arguments: the database, its name, seconds that a job takes, the file to write to. A job takes its time under the lock
+of the cluster `one`; one of the source `busy` lets nothing else run in its process meanwhile.
 """
 
 import asyncio
 import os
 import sys
+import time
 from pathlib import Path
 
 from innkeeper.store import open_queue, open_store
@@ -30,7 +31,10 @@ async def main(database: str, name: str, seconds: float, record: Path) -> None:
         note("takes", job_id, job.state)
         async with queue.cluster(["one"]):
             note("begins", job_id)
-            await asyncio.sleep(seconds)
+            if job.request.source == "busy":
+                time.sleep(seconds)  # noqa: ASYNC251 - as a long calculation would
+            else:
+                await asyncio.sleep(seconds)
             note("ends", job_id)
         await store.update_job(job_id, ("running",), state="succeeded")
 

@@ -16,6 +16,7 @@ from innkeeper.control.ports import Store
 from innkeeper.engine.errors import Waiting
 from innkeeper.model.jobs import Request
 from innkeeper.store import open_queue, open_store
+from innkeeper.store.replicas import SWEEP
 from tests.innkeeper.store.servers import Postgres, binaries, postgres
 
 HERE = Path(__file__).parents[3]
@@ -87,6 +88,15 @@ async def test_what_a_killed_replica_did_is_taken_over_and_nothing_is_done_twice
     assert on_cluster == ["begins"] + ["begins", "ends"] * len(jobs), "one writer at a time, and one never ended"
     of_x = [str(job.id) for job in jobs if job.request.source == "x"]
     assert [line[2] for line in done if line[1] == "ends" and line[2] in of_x] == of_x, "in their order"
+
+
+async def test_a_replica_that_is_only_busy_keeps_its_job(shared: str, opened: Store, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    job = await opened.add_job(Request("sync", "busy"))
+    async with replicas(shared, record, 3 * SWEEP):
+        await open_queue(shared, opened).submit(job)
+        await ended(opened, 1)
+    assert [line[1] for line in lines(record) if line[1] != "leads"] == ["takes", "begins", "ends"]
 
 
 async def test_another_replica_leads_when_the_leader_is_killed(shared: str, opened: Store, tmp_path: Path) -> None:
