@@ -12,7 +12,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.innkeeper.operator.controlplane import ADMIN, ControlPlane, Missing, parts
-from tests.innkeeper.operator.world import SEED, World, cluster, machine, secret, until
+from tests.innkeeper.operator.world import SEED, World, cluster, machine, secret
 from tests.pvesim.running import start
 
 from innkeeper.operator import crds
@@ -53,7 +53,7 @@ def _measured(world: World, count: int) -> str:
         plane.apply(*(machine(f"m{number:04}") for number in range(begin, min(begin + 250, count))))
     operator = world.operator(RECONCILE_INTERVAL=f"{INTERVAL}s", LEASE_DURATION="15s")
     begun = time.monotonic()
-    until(lambda: sum(world.ready().values()) == count, "all Machines Ready", patience=900)
+    plane.kubectl("wait", "machines", "--all", "--for=condition=Ready", "--timeout=900s", patience=900)
     seconds = time.monotonic() - begun
     if len(world.vms()) != count:
         sys.exit(f"{len(world.vms())} virtual machines for {count} Machines")

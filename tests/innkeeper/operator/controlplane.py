@@ -141,14 +141,14 @@ class ControlPlane:
         path.chmod(0o600)
         return path
 
-    def kubectl(self, *words: str, given: str = "", ok: bool = True, user: str = "admin") -> str:
+    def kubectl(self, *words: str, given: str = "", ok: bool = True, patience: float = 90) -> str:
         """What kubectl says; with `ok` false also what it complains of."""
         done = subprocess.run(
-            [str(self.binaries["kubectl"]), f"--kubeconfig={self.kubeconfig(user)}", *words],
+            [str(self.binaries["kubectl"]), f"--kubeconfig={self.kubeconfig()}", *words],
             input=given,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=patience,
             check=False,
             env={"HOME": str(self.folder), "PATH": "/usr/bin:/bin"},
         )

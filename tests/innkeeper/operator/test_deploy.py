@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.docs.pages import blocks
 from tests.innkeeper.operator.controlplane import ControlPlane
 from tests.innkeeper.operator.world import World, cluster, machine, secret
 
@@ -103,3 +104,12 @@ def test_plain_manifests_are_taken(kubernetes: ControlPlane) -> None:
     kubernetes.apply(namespace)
     said = kubernetes.kubectl("apply", "--server-side", "--dry-run=server", "-f", str(PLAIN))
     assert "deployment.apps/innkeeper-operator" in said and "Warning" not in said
+
+
+def test_the_how_to_is_taken_by_the_api_server(definitions: ControlPlane) -> None:
+    page = ROOT / "docs" / "how-to" / "kubernetes.md"
+    found = [block for block in blocks(page) if "kubernetes" in block.words]
+    assert found
+    for block in found:
+        said = definitions.kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", given=block.text)
+        assert "created" in said
