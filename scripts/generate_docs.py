@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import api_page
 import crd_page
 import diagnostic_pages
 import plan_picture
@@ -32,6 +33,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "application": lambda: reference_pages.fields("Application"),
     "source": lambda: reference_pages.fields("Source"),
     "server": lambda: reference_pages.fields("Server"),
+    "api": api_page.routes,
     "pvesim-methods": reference_pages.methods,
     "diagnostics": diagnostic_pages.diagnostics,
     "conditions": diagnostic_pages.conditions,
