@@ -6,6 +6,7 @@ from datetime import datetime
 
 from innkeeper.control.errors import NotFound
 from innkeeper.control.ports import Bus, Forge, Insides, Links, Notifier, Publisher, Queue, Repository, Store
+from innkeeper.manifests.formats.proxnix import Evaluate
 from innkeeper.model.objects import Cluster
 from innkeeper.model.server import ServerSpec
 from innkeeper.model.sources import Source
@@ -30,6 +31,8 @@ class House:
     publishers: tuple[Publisher, ...] = ()
     notifiers: tuple[Notifier, ...] = ()
     forges: Mapping[str, Forge] = field(default_factory=dict)
+    evaluate: Evaluate | None = None
+    """How a flake's output is had; None: flakes are not evaluated."""
 
     def source(self, name: str) -> Source:
         if name in self.sources:

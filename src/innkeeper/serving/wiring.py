@@ -16,6 +16,7 @@ from innkeeper.serving.settings import Settings, own_repository
 from innkeeper.sources import webhooks
 from innkeeper.sources.git import GitRepository, create_bare
 from innkeeper.sources.gitcommand import NOBODY, Login
+from innkeeper.sources.nix import evaluate
 from innkeeper.web.hearing import Headers, Heard, Hooks
 
 
@@ -40,6 +41,7 @@ def house(settings: Settings, store: Store, queue: Queue, bus: Bus, links: KeptL
         publishers=_publishers(settings),
         notifiers=notifiers(settings.server.notify, settings.secret),
         forges=_forges(settings),
+        evaluate=evaluate,
     )
 
 
@@ -63,6 +65,7 @@ def repository(settings: Settings, source: Source) -> Repository:
         path=spec.path,
         login=login,
         environ=settings.environ,
+        submodules=spec.format == "container-monorepo",
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from innkeeper.control.ports import Commit, FileChange
 from innkeeper.engine.errors import Conflict, EngineError, Stalled, Waiting
-from innkeeper.sources import gittree
+from innkeeper.sources import gittree, submodules
 from innkeeper.sources.gitcommand import NOBODY, Git, Login, configuration, problem
 
 _REVISION = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -46,8 +46,9 @@ class GitRepository:
         path: str = ".",
         login: Login = NOBODY,
         environ: Mapping[str, str] | None = None,
+        submodules: bool = False,
     ) -> None:
-        """`home` is Innkeeper's data directory. Nothing is fetched yet."""
+        """`home` is Innkeeper's data directory. Nothing is fetched yet. `submodules`: those beside it are followed."""
         if not _REF.fullmatch(branch):
             raise Stalled(f"source {name}: {branch!r} is not the name of a branch", "name a branch such as main")
         if path != "." and not gittree.safe(path):
@@ -58,6 +59,7 @@ class GitRepository:
         self._checkouts = home / "checkouts" / name
         self._config = home / "mirrors" / f"{name}.gitconfig"
         self._git = Git(self._mirror, self._config, os.environ if environ is None else environ, login)
+        self._submodules = submodules
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -98,8 +100,12 @@ class GitRepository:
                     *("ls-tree", "-r", "-z", "-l", "--full-tree", "--end-of-options", revision),
                     *(["--", self._path] if self._path else []),
                 )
+                if self._submodules:
+                    files = await submodules.files(self._git, listing.output, revision, self._url, self.name)
+                else:
+                    files = gittree.accepted(gittree.entries(listing.output))
                 try:
-                    await gittree.write(self._git, gittree.chosen(listing.output), root)
+                    await gittree.write(self._git, files, root)
                 except OSError as error:
                     raise Waiting(f"source {self.name} cannot be written to disk: {error.strerror}") from None
         if not place.is_dir():

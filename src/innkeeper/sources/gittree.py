@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -62,11 +62,11 @@ def safe(path: str) -> bool:
     return plain and "\\" not in path and path.isprintable() and len(path) <= 1000
 
 
-def chosen(listing: bytes) -> tuple[Entry, ...]:
+def accepted(files: Iterable[Entry]) -> tuple[Entry, ...]:
     """The files of a tree. Stalled, naming the first file, where something of it is refused."""
     found: list[Entry] = []
     total = 0
-    for entry in entries(listing):
+    for entry in files:
         if reason := refused(entry):
             raise Stalled(f"refused: {reason}", "take it out of the repository, or out of the source's path")
         found.append(entry)
