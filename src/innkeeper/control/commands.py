@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from innkeeper.control import looking
+from innkeeper.control import forming, looking, offering
 from innkeeper.control.actors import Actor
 from innkeeper.control.errors import NotFound
 from innkeeper.control.forms import Form, FormOptions, Preview
@@ -180,27 +180,36 @@ class Commands:
 
     async def adopt_drift(self, actor: Actor, drift: int, *, pull: bool = False) -> Job:
         """Write what a guest has become into its manifest, by a commit or a pull request."""
-        raise Stalled("adopting drift is not built yet")
+        found = next((item for item in await self.house.store.drifts() if item.id == drift), None)
+        if found is None:
+            raise NotFound(f"there is no drift {drift}", "It may be over: look again.")
+        job = await forming.adopt_drift(self.house, actor, found, pull=pull)
+        await self._audit(actor, "adopt", f"{found.ref} {found.field}", f"job {job.id}")
+        return job
 
     async def options(self, source: str = "") -> FormOptions:
         """What a form may offer; of the first source that forms may write to, where none is named."""
-        raise Stalled("forms are not built yet")
+        return await offering.options(self.house, source)
 
     async def form_of(self, source: str, ref: Ref) -> Form:
         """The form that edits a guest."""
-        raise Stalled("forms are not built yet")
+        return await forming.form_of(self.house, source, ref)
 
     async def preview(self, actor: Actor, form: Form) -> Preview:
         """All that a form would write, with the plan; nothing is changed."""
-        raise Stalled("forms are not built yet")
+        return await forming.preview(self.house, form)
 
     async def propose(self, actor: Actor, form: Form, *, pull: bool = False) -> Job:
         """Commit what a form says (or open a pull request); the sync follows the commit."""
-        raise Stalled("forms are not built yet")
+        job = await forming.propose(self.house, actor, form, pull=pull)
+        await self._audit(actor, "change" if form.original else "create", f"{form.source} {form.ref}", f"job {job.id}")
+        return job
 
     async def delete(self, actor: Actor, source: str, ref: Ref, *, name_typed: str, pull: bool = False) -> Job:
         """Take a guest out of its manifests; it is destroyed by the sync that follows, where the source may prune."""
-        raise Stalled("forms are not built yet")
+        job = await forming.delete(self.house, actor, source, ref, name_typed, pull=pull)
+        await self._audit(actor, "delete", f"{source} {ref}", f"job {job.id}")
+        return job
 
     async def snapshots(self, source: str, ref: Ref) -> Sequence[Snapshot]:
         return await looking.snapshots(self.house, source, ref)

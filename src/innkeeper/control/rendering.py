@@ -33,16 +33,21 @@ class Rendered:
 
 
 async def render(house: House, source: Source, revision: str, *, strict: bool = False) -> Rendered:
-    """`strict`: as a stranger's proposal, who must not name the clusters that our secrets are sent to.
+    """`strict`: as a stranger's proposal, who must not name the clusters that our secrets are sent to, nor run a flake.
 
     Raises only what the repository does.
     """
     place = await house.repository(source.name).checkout(revision)
+    return await asyncio.to_thread(judged, house, source, revision, place, strict=strict)
+
+
+def judged(house: House, source: Source, revision: str, place: Path, *, strict: bool = False) -> Rendered:
+    """What a directory declares, held against what the source may do."""
     clusters = _clusters(house, source)
-    loaded = await asyncio.to_thread(load, [place], source.spec.format, None, clusters)
+    loaded = load([place], source.spec.format, None if strict else house.evaluate, clusters)
     allow = tuple(item for item in source.spec.allow if item != "clusters" or not strict)
-    judged = replace(source, spec=source.spec.model_copy(update={"allow": allow}))
-    refused = denied(loaded, judged, place)
+    held = replace(source, spec=source.spec.model_copy(update={"allow": allow}))
+    refused = denied(loaded, held, place)
     used = {guest.spec.cluster for guest in loaded.declared.guests} | {item.name for item in clusters}
     kept = tuple(item for item in loaded.declared.clusters if item.name in used)
     diagnostics = tuple(_relative(item, place, source) for item in (*loaded.diagnostics, *refused))

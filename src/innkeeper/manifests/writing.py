@@ -79,6 +79,13 @@ def to_yaml(manifests: Iterable[Manifest]) -> str:
     return "---\n".join(texts)
 
 
+def flow(value: object) -> str:
+    """A value on one line, as it may stand behind a field's name."""
+    # As the only item of a list, so that text is quoted wherever it could end a list or map around it.
+    text: str = yaml.dump([value], Dumper=_Flow, sort_keys=False, allow_unicode=True, width=1_000_000)
+    return text.rstrip("\n")[1:-1]
+
+
 class _Dumper(yaml.SafeDumper):
     """PyYAML quotes what YAML 1.1 would misread; this also quotes what YAML 1.2 and our own reader would."""
 
@@ -126,3 +133,18 @@ def _text(dumper: _Dumper, text: str) -> yaml.Node:
 
 _Dumper.add_representer(str, _text)
 _Dumper.add_representer(tuple, yaml.SafeDumper.represent_list)
+
+
+class _Flow(_Dumper):
+    """Everything on one line: text of several lines is quoted."""
+
+    def represent_data(self, data: Any) -> yaml.Node:
+        node = super().represent_data(data)
+        if isinstance(node, yaml.CollectionNode):
+            node.flow_style = True
+        elif isinstance(node, yaml.ScalarNode) and node.style == "|":
+            node.style = '"'
+        return node
+
+    def serialize(self, node: yaml.Node) -> None:
+        yaml.SafeDumper.serialize(self, node)
