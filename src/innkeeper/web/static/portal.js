@@ -84,8 +84,8 @@
     const stream = new EventSource(`${document.body.dataset.events}?topics=${topics}`);
     for (const topic of topics) stream.addEventListener(topic, (event) => heard(topic, JSON.parse(event.data)));
     stream.addEventListener("missed", () => heard("", {}));
-    let before = false;
-    stream.addEventListener("open", () => { if (before) heard("", {}); before = true; });
+    // Whatever happened between the page and the stream, the first time and after a break, is told by nobody.
+    stream.addEventListener("open", () => heard("", {}));
     addEventListener("pagehide", () => stream.close());
   }
 
