@@ -24,6 +24,12 @@ _DOCUMENTS = "\n---\n"
 
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the directory of manifests at the end.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Open the portal on it, with a git repository of its own, until Ctrl-C.")
+    ] = False,
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="HOST:PORT", help="Where the portal answers; port 0: a free one.")
+    ] = "127.0.0.1:8080",
 ) -> None:
     """Show the main job on a simulated Proxmox VE cluster; needs nothing and changes nothing.
 
@@ -35,6 +41,11 @@ def demo(
     """
     from innkeeper.cli.simulation import without_containers, without_template
 
+    if serve:
+        from innkeeper.cli.demoserver import serve as served
+
+        served(_examples(), listen)
+        return
     began = time.monotonic()
     lacking = without_containers() or without_template("debian-12")
     typer.echo(

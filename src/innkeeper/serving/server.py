@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,14 +31,20 @@ _WATCH_SECONDS = 0.5
 _TRIES = 30
 
 
-def serve(settings: Settings, listen: str) -> None:
-    """Until SIGTERM or SIGINT. Stalled: it cannot start, or it ended by itself."""
+def as_json(ready: Mapping[str, object]) -> None:
+    """One line for whoever started the server."""
+    sys.stdout.write(json.dumps(ready) + "\n")
+    sys.stdout.flush()
+
+
+def serve(settings: Settings, listen: str, ready: Callable[[Mapping[str, object]], None] = as_json) -> None:
+    """Until SIGTERM or SIGINT. Stalled: it cannot start, or it ended by itself. `ready` gets `url` and `setup`."""
     logs.configure()
     # uvicorn hands a signal on to whoever was there before, once it has ended: we go on to end the rest in order.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     with _listening(listen) as door:
-        asyncio.run(_run(settings, door))
+        asyncio.run(_run(settings, door, ready))
 
 
 def _listening(listen: str) -> socket.socket:
@@ -63,7 +69,7 @@ def _address(door: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _run(settings: Settings, door: socket.socket) -> None:
+async def _run(settings: Settings, door: socket.socket, ready: Callable[[Mapping[str, object]], None]) -> None:
     await prepare_data(settings)
     database = settings.database or settings.data
     url = (settings.server.public_url or _address(door)).rstrip("/")
@@ -86,7 +92,8 @@ async def _run(settings: Settings, door: socket.socket) -> None:
         web = web_server(create_app(parts))
         secret = await accounts.setup_secret()
         setup = f"{url}/setup?secret={secret}" if secret else None
-        telling = asyncio.create_task(_tell(web, control, {"url": _address(door), "setup": setup}))
+        found = {"url": _address(door), "setup": setup}
+        telling = asyncio.create_task(_tell(web, control, lambda: ready(found)))
         await web.serve(sockets=[door])
         await telling
     finally:
@@ -101,13 +108,12 @@ async def _run(settings: Settings, door: socket.socket) -> None:
         )
 
 
-async def _tell(web: Server, control: Control, ready: Mapping[str, object]) -> None:
+async def _tell(web: Server, control: Control, ready: Callable[[], None]) -> None:
     """One line once it is served; then watch whether the other thread still lives."""
     while not web.started and not web.should_exit:  # noqa: ASYNC110 - uvicorn tells by a flag
         await asyncio.sleep(0.01)
     if web.started:
-        sys.stdout.write(json.dumps(ready) + "\n")
-        sys.stdout.flush()
+        ready()
     while not web.should_exit:
         if control.ended.is_set():
             web.should_exit = True
