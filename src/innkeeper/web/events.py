@@ -10,6 +10,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from innkeeper.web.deps import Viewer
 from innkeeper.web.streams import Seat
 
+TOPICS = ("job", "log", "guest", "source", "drift")
+
 router = APIRouter()
 
 
@@ -17,10 +19,15 @@ router = APIRouter()
 async def events(
     actor: Viewer,
     seat: Seat,
-    topics: Annotated[str, Query(max_length=100, description="some of job, log, guest, source, drift")] = "",
+    topics: Annotated[
+        str, Query(max_length=100, description="some of job, log, guest, source, drift; all where none is named")
+    ] = "",
 ) -> AsyncIterator[ServerSentEvent]:
-    """`event:` is the topic, `data:` what changed. `missed`: events were lost, so all must be looked up again."""
-    wanted = tuple(word for word in topics.split(",") if word)
+    """`event:` is the topic, `data:` what changed. `missed`: events were lost, so all must be looked up again.
+
+    `topics`: some of job, log, guest, source, drift, separated by commas; all where none is named.
+    """
+    wanted = tuple(word for word in topics.split(",") if word in TOPICS) or TOPICS
     yield ServerSentEvent(comment="listening")
     async with aclosing(seat.listen(*wanted)) as news:
         async for topic, body in news:

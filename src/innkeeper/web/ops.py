@@ -9,13 +9,13 @@ from innkeeper.web.deps import Anyone, Services
 router = APIRouter()
 
 
-@router.get("/healthz")
+@router.api_route("/healthz", methods=["GET", "HEAD"])
 async def alive(actor: Anyone) -> Response:
     """200 as long as anything is answered at all."""
     return PlainTextResponse("ok\n")
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=["GET", "HEAD"])
 async def ready(actor: Anyone, parts: Services) -> Response:
     """200, or 503 with the reason while nothing can be written."""
     await parts.store.writable()

@@ -1,5 +1,6 @@
 """How people get in: the one-time link of the first start, a password, or a provider; and how they get out."""
 
+import unicodedata
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -64,13 +65,18 @@ async def enter(
     if not parts.server.sign_in.local:
         raise Denied("passwords are not taken here", "Sign in through a provider.")
     tries.addresses.take(address)
-    tries.users.take(name)
+    tries.users.take(who := _same(name))
     user = await parts.accounts.by_password(name, password)
     if user is None:
         await _note(parts, name if user else "", "sign-in refused", "password", address)
         return await _ask(request, parts, target, _WRONG, 401)
-    tries.users.forget(name)
+    tries.users.forget(who)
     return await _enter(request, parts, user, target, "password", address)
+
+
+def _same(name: str) -> str:
+    """However a name is written, it is tried as one."""
+    return unicodedata.normalize("NFKC", name).strip().casefold()[:100]
 
 
 @router.post("/sign-out")

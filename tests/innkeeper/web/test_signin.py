@@ -4,8 +4,12 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+from starlette.exceptions import HTTPException
+
+from innkeeper.web.limits import MAX_KEYS, Limiter
 from innkeeper.web.signin import local
-from tests.innkeeper.web.serving import PASSWORD, Served, cookie, form_token, serving, sign_in
+from tests.innkeeper.web.serving import PASSWORD, Clock, Served, cookie, form_token, serving, sign_in
 
 
 async def test_the_one_time_link_makes_the_first_admin_once(portal: Served) -> None:
@@ -132,7 +136,8 @@ async def test_guessing_is_slowed_down_per_user_and_per_address(portal: Served) 
         form = {"name": name, "password": password, "csrf": csrf}
         return (await browser.post("/sign-in", data=form)).status_code
 
-    assert [await guess("ada", f"guess number {n}") for n in range(10)] == [401] * 10
+    spelt = ("ada", "Ada", "ADA", " ada ", "ａｄａ")
+    assert [await guess(spelt[n % 5], f"guess number {n}") for n in range(10)] == [401] * 10
     assert await guess("ada", PASSWORD) == 429, "the right one is not told from the wrong ones any more"
     assert [await guess(f"user{n}", "some password") for n in range(9)] == [401] * 9
     limited = await browser.post("/sign-in", data={"name": "new", "password": "x", "csrf": csrf})
@@ -175,3 +180,13 @@ async def test_sessions_and_tokens_end(portal: Served) -> None:
 async def test_a_bad_token_is_not_passed_over_for_a_session(portal: Served) -> None:
     browser = await portal.signed_in("ada", "viewer")
     assert (await browser.get("/api/v1/me", headers={"authorization": "Bearer ink_guessed"})).status_code == 401
+
+
+def test_what_is_remembered_of_tries_is_bounded() -> None:
+    limiter = Limiter(1, 60, Clock())
+    for number in range(MAX_KEYS + 100):
+        limiter.take(f"198.51.100.{number}")
+    assert len(limiter._buckets) == MAX_KEYS
+    with pytest.raises(HTTPException):
+        limiter.take(f"198.51.100.{MAX_KEYS + 99}")
+    limiter.take("198.51.100.0")
