@@ -12,7 +12,7 @@ from innkeeper.control.scheduling import Schedule
 from innkeeper.control.watching import Watch
 from innkeeper.control.worker import Worker
 from innkeeper.engine.errors import EngineError
-from innkeeper.serving.links import KeptLinks
+from innkeeper.serving.links import Heard, KeptLinks
 from innkeeper.serving.settings import Settings
 from innkeeper.serving.wiring import house
 from innkeeper.store import open_queue, open_store
@@ -24,8 +24,8 @@ _logger = logging.getLogger(__name__)
 class Control:
     """`start`, then `stop`; `failed` holds why it ended by itself."""
 
-    def __init__(self, settings: Settings, bus: Bus, url: str) -> None:
-        self._settings, self._bus, self._url = settings, bus, url
+    def __init__(self, settings: Settings, bus: Bus, url: str, counted: Heard) -> None:
+        self._settings, self._bus, self._url, self._counted = settings, bus, url, counted
         self._ready: Future[Queue] = Future()
         self._thread = threading.Thread(target=self._live, name="control")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -59,7 +59,7 @@ class Control:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         database = self._settings.database or self._settings.data
         store, _ = await open_store(database)
-        links = KeptLinks()
+        links = KeptLinks(self._counted)
         try:
             queue = open_queue(database, store)
             mine = house(self._settings, store, queue, self._bus, links, self._url)

@@ -1,7 +1,7 @@
 """The ways to clusters, kept open: a ticket, a connection and the count of our own calls live longer than a job."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,11 +12,16 @@ from innkeeper.model.objects import Cluster, ClusterSpec, Declared
 from innkeeper.planner.policy import Unreachable
 from innkeeper.proxmox.hypervisor import Proxmox
 
+Heard = Callable[[str, str, int], None]
+"""Method, path and status."""
+
 
 class KeptLinks:
     """Implements `innkeeper.control.ports.Links`, for one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, counted: Heard = lambda method, path, status: None) -> None:
+        """`counted` is told of every answer of every cluster's API; from the thread that asks."""
+        self._counted = counted
         self._open: dict[tuple[str, ClusterSpec], Proxmox] = {}
         self._lock = asyncio.Lock()
 
@@ -33,6 +38,7 @@ class KeptLinks:
                     self._open[key] = Proxmox(cluster, Path(cluster.origin.directory))
                 except EngineError as error:
                     return Unreachable(error.message, error.advice)
+                self._open[key].session.heard = self._counted
             return self._open[key]
 
     async def examine(self, declared: Declared, cluster: Cluster) -> tuple[Finding, ...]:

@@ -24,6 +24,7 @@ from innkeeper.web import logs
 from innkeeper.web.app import create_app
 from innkeeper.web.listen import Server
 from innkeeper.web.listen import server as web_server
+from innkeeper.web.metrics import Metrics
 from innkeeper.web.oidc import Provider
 from innkeeper.web.parts import Parts
 
@@ -74,9 +75,10 @@ async def _run(settings: Settings, door: socket.socket, ready: Callable[[Mapping
     database = settings.database or settings.data
     url = (settings.server.public_url or _address(door)).rstrip("/")
     store, accounts = await _opened(database)
-    links = KeptLinks()
+    metrics = Metrics()
+    links = KeptLinks(metrics.answered)
     bus = open_bus(database)
-    control = Control(settings, bus, url)
+    control = Control(settings, bus, url, metrics.answered)
     try:
         queue = await asyncio.to_thread(control.start)
         parts = Parts(
@@ -88,6 +90,7 @@ async def _run(settings: Settings, door: socket.socket, ready: Callable[[Mapping
             server=settings.server,
             providers=_providers(settings),
             hooks=hooks(settings),
+            metrics=metrics,
         )
         web = web_server(create_app(parts))
         secret = await accounts.setup_secret()

@@ -12,23 +12,19 @@ from innkeeper.web import deps, errors, events, hooks, ops, pages, render, signi
 from innkeeper.web.api import document
 from innkeeper.web.edge import Edge
 from innkeeper.web.limits import Limits
-from innkeeper.web.metrics import Metrics
 from innkeeper.web.parts import Parts
 from innkeeper.web.streams import Streams
 
 
 def create_app(parts: Parts) -> FastAPI:
-    metrics = Metrics()
-
     @asynccontextmanager
     async def counting(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(metrics.watch(parts.bus, parts.store))
+        task = asyncio.create_task(parts.metrics.watch(parts.bus, parts.store))
         yield
         task.cancel()
         await asyncio.wait((task,))
 
     app = FastAPI(title="Innkeeper", docs_url=None, redoc_url=None, openapi_url=None, lifespan=counting)
-    app.state.metrics = metrics
     app.state.parts = parts
     app.state.templates = render.environment()
     app.state.streams = Streams(parts.bus)

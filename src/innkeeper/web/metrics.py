@@ -4,6 +4,7 @@ The first six names are those that operators of Proxmox know already; the rest i
 Innkeeper itself asks of each node.
 """
 
+import re
 from collections import Counter as Tally
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -20,6 +21,10 @@ from innkeeper.model.jobs import ENDED, Job
 from innkeeper.model.plan import Json
 
 _SECONDS = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800)
+_VARIABLE = re.compile(
+    r"(?<=/(?:nodes|tasks|pools)/)[^/]+|(?<=/(?:storage|content)/)[^/]+|(?<=/snapshot/)[^/]+|(?<=/)\d+(?=/|$)"
+)
+"""What a path of the Proxmox API holds beside its method's name."""
 _PHASES: Mapping[str, str] = {
     "Degraded": "Error",
     "Missing": "Pending",
@@ -57,9 +62,19 @@ class Metrics:
             ["cluster"],
             registry=self.registry,
         )
+        self._requests = Counter(
+            "proxmox_operator_api_requests_total",
+            "Answers of the Proxmox API",
+            ["method", "endpoint", "status"],
+            registry=self.registry,
+        )
         self._jobs = Counter(
             "innkeeper_jobs_total", "Jobs that ended", ["type", "state", "source"], registry=self.registry
         )
+
+    def answered(self, method: str, path: str, status: int) -> None:
+        """Count one answer, from any thread; names of nodes, guests, tasks and volumes do not become labels."""
+        self._requests.labels(method, _VARIABLE.sub("*", path.partition("?")[0]), str(status)).inc()
 
     async def watch(self, bus: Bus, store: Store) -> None:
         """Until cancelled."""

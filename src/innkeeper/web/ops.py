@@ -1,6 +1,6 @@
 """For whoever runs the server: is it alive, can it work, how does it do."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import PlainTextResponse, Response
 
@@ -23,7 +23,7 @@ async def ready(actor: Anyone, parts: Services) -> Response:
 
 
 @router.get("/metrics")
-async def metrics(request: Request, actor: Anyone, parts: Services) -> Response:
+async def metrics(actor: Anyone, parts: Services) -> Response:
     """Counts and names of nodes, clusters and sources; a reverse proxy should keep it inside."""
-    text = await request.app.state.metrics.text(parts.store, sorted(parts.commands.house.sources), parts.clock())
+    text = await parts.metrics.text(parts.store, sorted(parts.commands.house.sources), parts.clock())
     return Response(text, media_type=CONTENT_TYPE_LATEST)

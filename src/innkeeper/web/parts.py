@@ -9,6 +9,7 @@ from innkeeper.control.commands import Commands
 from innkeeper.control.ports import Accounts, Bus, Store
 from innkeeper.model.server import ServerSpec
 from innkeeper.web.hearing import NO_HOOKS, Hooks
+from innkeeper.web.metrics import Metrics
 from innkeeper.web.oidc import Provider
 
 
@@ -29,6 +30,7 @@ class Parts:
     providers: Mapping[str, Provider] = field(default_factory=dict)
     """Where people may sign in besides, by name: those of `server.signIn.oidc`."""
     hooks: Hooks = NO_HOOKS
+    metrics: Metrics = field(default_factory=Metrics)
     clock: Callable[[], datetime] = now
 
     @property

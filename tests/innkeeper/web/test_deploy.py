@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from innkeeper.engine.errors import Waiting
 from innkeeper.model.jobs import Request
 from innkeeper.model.plan import Json
+from innkeeper.web.metrics import Metrics
 from tests.innkeeper.web.serving import Served
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
@@ -62,6 +63,31 @@ async def test_rules_and_dashboard_ask_for_metrics_that_there_are(portal: Served
     assert values[("innkeeper_node_api_calls_total", "home", "pve1", "reads")] == 7
     assert values[("proxmox_operator_errors_total", "Stalled", "sync")] == 1
     assert values[("innkeeper_source_behind", "lab")] == 1
+
+
+def test_names_do_not_become_labels() -> None:
+    metrics = Metrics()
+    upid = "UPID:pve1:0001:0002:0003:vzcreate:101:root@pam:"
+    for path in (
+        "/api2/json/nodes/pve1/lxc/101/config?current=1",
+        "/api2/json/nodes/pve2/lxc/102/config",
+        f"/api2/json/nodes/pve1/tasks/{upid}/status",
+        "/api2/json/nodes/pve1/storage/fast/content/fast:subvol-101-disk-0",
+        "/api2/json/nodes/pve1/lxc/101/snapshot/before/rollback",
+    ):
+        metrics.answered("GET", path, 200)
+    found = {
+        sample.labels["endpoint"]: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "proxmox_operator_api_requests_total"
+    }
+    assert found == {
+        "/api2/json/nodes/*/lxc/*/config": 2,
+        "/api2/json/nodes/*/tasks/*/status": 1,
+        "/api2/json/nodes/*/storage/*/content/*": 1,
+        "/api2/json/nodes/*/lxc/*/snapshot/*/rollback": 1,
+    }
 
 
 def test_the_dashboard_is_whole() -> None:

@@ -127,7 +127,7 @@ async def crawled(client: httpx2.AsyncClient) -> str:
     waiting += [path.format(**values) for path, methods in document["paths"].items() if "get" in methods]
     while waiting:
         path = waiting.pop()
-        if path in seen or path.endswith("/follow") or len(seen) > 150:
+        if path in seen or path.endswith("/follow") or len(seen) > 80:
             continue
         seen.add(path)
         answer = await client.get(path, headers={"accept": "*/*" if path.startswith("/api/") else "text/html"})
@@ -168,6 +168,8 @@ async def test_the_whole_way_without_a_secret_on_it(tmp_path: Path) -> None:
                 assert (await browser.get("/sign-in/forge")).status_code == 503
 
                 shown = await crawled(browser)
+                assert 'proxmox_operator_api_requests_total{endpoint="' in shown
+                assert 'proxmox_cluster_connection_status{cluster="lab"} 1.0' in shown
                 cookie = browser.cookies["innkeeper-session"]
             server.process.send_signal(signal.SIGTERM)
             assert await asyncio.wait_for(server.process.wait(), 30) == 0
