@@ -10,9 +10,9 @@ from tests.innkeeper.inside.world import EXAMPLES, Done, World, start
 from tests.innkeeper.roles.lab import Repository
 
 CANARY = "canary-8Xq"
-DEV, POTE, SITE, GENERIC, MONITOR, APP = 10201, 10211, 301, 302, 303, 304
+DEV, POTE, SITE, GENERIC, MONITOR, APP, BLOG = 10201, 10211, 301, 302, 303, 304, 305
 SHOP = {"backend": 3001, "frontend": 3000}
-EVERYTHING = {"webshop-dev", "pote", "site", "generic", "monitor", "app"}
+EVERYTHING = {"webshop-dev", "pote", "site", "blog", "generic", "monitor", "app"}
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,9 @@ def declared(world: World, shop: Repository) -> None:
         (world.manifests / name / "secrets").mkdir()
         for key in ("database", "smtp"):
             (world.manifests / name / "secrets" / key).write_text(f"{CANARY}-{name}-{key}\n")
-    index = "configure: {roles: [{role: web, vars: {web_index: '<h1>Our site</h1>'}}]}"
-    world.container("site", SITE, "profile: static-website", index)
+    for name, vmid in (("site", SITE), ("blog", BLOG)):  # these two share one Ansible
+        index = f"configure: {{roles: [{{role: web, vars: {{web_index: '<h1>Our {name}</h1>'}}}}]}}"
+        world.container(name, vmid, "profile: static-website", index)
     world.container("generic", GENERIC, "profile: generic-service")
     world.container("monitor", MONITOR, "profile: monitoring-node")
     world.container("app", APP, "profile: web-app")
@@ -59,7 +60,7 @@ def shop_page(world: World) -> str:
 def sign_ins(world: World) -> list[str]:
     """How often each guest was signed in to."""
     script = "journalctl --no-pager -t sshd | grep -c 'Accepted publickey'"
-    return [world.pct(vmid, script).strip() for vmid in (DEV, POTE, SITE, GENERIC, MONITOR, APP)]
+    return [world.pct(vmid, script).strip() for vmid in (DEV, POTE, SITE, GENERIC, MONITOR, APP, BLOG)]
 
 
 def test_one_environment_is_chosen_by_project_and_name(world: World) -> None:
@@ -89,13 +90,14 @@ def applied(world: World, declared: None) -> Done:
 
 
 def test_all_come_up_from_nothing_and_answer_from_outside(world: World, applied: Done) -> None:
-    assert "Applied: 6 created." in applied.out
+    assert "Applied: 7 created." in applied.out
     assert {(name, item["sync"], item["health"]) for name, item in world.status().items()} == {
         (name, "Synced", "Healthy") for name in EVERYTHING
     }
     assert "The webshop (development)" in shop_page(world)
     assert "<h1>Prices</h1>" in world.get(f"{world.net}.21", 8000)[1]
     assert world.get(world.address(SITE))[1] == "<h1>Our site</h1>\n"
+    assert world.get(world.address(BLOG))[1] == "<h1>Our blog</h1>\n"
     assert world.get(world.address(APP), 80, "/healthz") == (200, "ok\n")
     assert 'nodename="monitor"' in world.get(world.address(MONITOR), 9100, "/metrics")[1]
 
@@ -125,7 +127,7 @@ def test_cron_runs_the_job_and_its_result_is_on_the_page(world: World) -> None:
 def test_a_second_apply_changes_nothing_and_runs_no_ansible(world: World) -> None:
     before = sign_ins(world)
     again = world.apply()
-    assert again.out == "No changes: 6 of 6 guests are as declared. Configuration up to date: 6 guests.\n"
+    assert again.out == "No changes: 7 of 7 guests are as declared. Configuration up to date: 7 guests.\n"
     assert sign_ins(world) == before
     assert [call for call in world.sim.calls() if call["method"] != "GET" and "inside" in str(call)] == []
 
@@ -165,7 +167,7 @@ def test_what_was_damaged_by_hand_is_degraded_and_mended_by_configuring_always(w
         world.pct(vmid, script)
     seen = world.status()
     assert {name: item["health"] for name, item in seen.items()} == {
-        name: "Healthy" if name == "app" else "Degraded" for name in EVERYTHING
+        name: "Healthy" if name in ("app", "blog") else "Degraded" for name in EVERYTHING
     }
     assert {item["sync"] for item in seen.values()} == {"Synced"}
     late = world.apply("--wait", "2", ok=False)

@@ -1,4 +1,4 @@
-"""One laboratory for the module; skipped, with what is missing, where this machine cannot run containers."""
+"""One laboratory for all; skipped, with what is missing, where this machine cannot run containers."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(1200))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     try:
         needs.require()

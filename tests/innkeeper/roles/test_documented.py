@@ -1,5 +1,6 @@
 """What roles say of themselves: every variable is declared, has its default, and stands in the README."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,16 @@ def test_what_may_be_secret_is_never_shown(role: Path) -> None:
         open_anyway = ("authorized_keys", "env_file", "databases")
         if name.endswith(words) and not name.endswith(open_anyway):
             assert option.get("no_log") is True, name
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_role_treats_each_guest_for_itself_and_counts_on_no_facts(role: Path) -> None:
+    """They run without facts, and several guests share a play."""
+    alone = re.compile(
+        r"\b(run_once|end_play|end_batch|add_host|ansible\.builtin\.pause|play_hosts)\b|\bansible_(?!managed\b|check_mode\b)\w+"
+    )
+    for path in (path for part in ("tasks", "handlers", "templates") for path in (role / part).rglob("*.*")):
+        assert not (found := alone.findall(path.read_text())), f"{path}: {found}"
 
 
 def test_the_roles_keep_the_rules_of_ansible_lint() -> None:
