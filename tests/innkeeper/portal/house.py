@@ -80,9 +80,9 @@ def opened(
     text = _CLUSTER.format(endpoints=urls, cafile=sim.cafile, url=made.bare, cluster=cluster, source=source)
     (place / "config.yaml").write_text(text + more)
     log = (place / "serve.log").open("w")
+    told = ["--listen", "127.0.0.1:0", "--data", str(place / "data"), "--config", str(place / "config.yaml")]
     server = subprocess.Popen(
-        [sys.executable, "-m", "innkeeper", "serve", "--listen", "127.0.0.1:0", "--data", str(place / "data")]
-        + ["--config", str(place / "config.yaml")],
+        [sys.executable, "-m", "innkeeper", "serve", *told],
         stdout=subprocess.PIPE,
         stderr=log,
         text=True,

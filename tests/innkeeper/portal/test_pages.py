@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from innkeeper.model.objects import Ref
 from tests.innkeeper.portal.conftest import DESKTOP, PHONE, Open
@@ -59,7 +59,7 @@ def wider(page: Page) -> int:
     [("light", DESKTOP, True), ("dark", DESKTOP, False), ("light", PHONE, False), ("dark", PHONE, True)],
     ids=["light-desk", "dark-desk", "light-phone", "dark-phone"],
 )
-def test_every_page_is_for_everybody(opened: Open, scheme: str, viewport: dict[str, int], judged: bool) -> None:
+def test_every_page_is_for_everybody(opened: Open, scheme: str, viewport: ViewportSize, judged: bool) -> None:
     page = opened(color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
     troubles: dict[str, object] = {}
     for name, address in PAGES.items():
@@ -74,7 +74,7 @@ def test_every_page_is_for_everybody(opened: Open, scheme: str, viewport: dict[s
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desk", "phone"])
-def test_the_doors_are_for_everybody(opened: Open, viewport: dict[str, int]) -> None:
+def test_the_doors_are_for_everybody(opened: Open, viewport: ViewportSize) -> None:
     page = opened(user="", viewport=viewport)
     for address in ("/sign-in", "/setup?secret=none"):
         page.goto(address)
