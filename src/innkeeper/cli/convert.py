@@ -58,6 +58,13 @@ def convert(
     raise typer.Exit(1 if kept else 0)
 
 
+def _left_out(_: str, names: list[str]) -> set[str]:
+    """What belongs to no role; the machine's own file would be taken for a container once more."""
+    from innkeeper.model.inside import MACHINE_FILE
+
+    return {name for name in names if name == ".git" or MACHINE_FILE.fullmatch(name)}
+
+
 def _bring(brought: Mapping[str, Path], directory: Path) -> int:
     """How many directories of roles were not copied because something else is there."""
     from innkeeper.cli.output import console
@@ -70,7 +77,6 @@ def _bring(brought: Mapping[str, Path], directory: Path) -> int:
                 kept += 1
                 console(stderr=True).print(f"error: {target} exists already and is kept.")
             continue
-        # The machine's own file would be taken for a container once more.
-        shutil.copytree(origin, target, symlinks=True, ignore=shutil.ignore_patterns("*.env", ".git"))
+        shutil.copytree(origin, target, symlinks=True, ignore=_left_out)
         console().print(f"{target}")
     return kept

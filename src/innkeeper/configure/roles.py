@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from innkeeper.model.inside import MACHINE_FILE
+
 BUNDLED = Path(__file__).parent.parent / "roles"
 """The roles that come with Innkeeper."""
 
@@ -135,6 +137,8 @@ def _content_hash(role: Path) -> str:
     for path in sorted(role.rglob("*")):
         parts = path.relative_to(role).parts
         if _IGNORED.intersection(parts) or (cookbook and parts[0] not in COOKBOOK):
+            continue
+        if MACHINE_FILE.fullmatch(parts[0]):
             continue
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             raise BadRole(f"{path} is a link that leads out of its role", "put the file itself into the role")

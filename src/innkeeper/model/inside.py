@@ -1,5 +1,6 @@
 """What must hold inside a guest: roles that configure it, checks that prove it, secrets by reference."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -13,6 +14,10 @@ RoleName = Annotated[
     Field(description="a role's name such as web, or its directory such as roles/mine"),
 ]
 """A bundled role, or a role directory beside the manifest; `..` is refused when it is looked up."""
+
+
+MACHINE_FILE = re.compile(r"(container|config)(\.[A-Za-z0-9_-]+)?\.env")
+"""What says how the machine is, where that stands beside the role that configures it; no part of the role."""
 
 
 class SecretRef(Value):

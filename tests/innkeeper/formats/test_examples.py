@@ -8,6 +8,7 @@ from syrupy.assertion import SnapshotAssertion
 from typer.testing import CliRunner
 
 from innkeeper.cli.program import app
+from innkeeper.configure.roles import Roles as RoleHashes
 from innkeeper.manifests.loading import Loaded
 from innkeeper.model.objects import Guest
 from tests.innkeeper.formats.world import EXAMPLES, World, calls, read
@@ -39,7 +40,7 @@ def _meant(guest: Guest) -> object:
     configure = spec.get("configure")
     if isinstance(configure, dict):
         configure.pop("secrets", None)  # paths, which are compared by what they lead to
-    return spec, sorted(guest.labels), [Path(role).name for role in guest.roles]
+    return spec, sorted(guest.labels), [RoleHashes().digest(role) for role in guest.roles]
 
 
 @pytest.mark.parametrize("name", NAMES)

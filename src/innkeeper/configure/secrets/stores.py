@@ -110,15 +110,16 @@ class Secrets:
         store = place.store
         if store.vault_password_command is not None:
             words = shlex.split(store.vault_password_command)
-        elif store.vault_password_file is not None:
-            path = _under(place.directory, store.vault_password_file)
+        elif (named := store.vault_password_file or self._environ.get("ANSIBLE_VAULT_PASSWORD_FILE")) is not None:
+            path = _under(place.directory, named)
             if not os.access(path, os.X_OK):
                 return _text(path).strip().encode()
             words = [str(path)]
         else:
             raise Missing(
                 f"the store {place.name} does not say where its password is",
-                "add vaultPasswordFile: a path, or vaultPasswordCommand: a command that prints it",
+                "add vaultPasswordFile: a path, or vaultPasswordCommand: a command that prints it; or set "
+                "ANSIBLE_VAULT_PASSWORD_FILE",
             )
         return _output(words, place.directory, self._environ, "the password of the vault").strip().encode()
 
