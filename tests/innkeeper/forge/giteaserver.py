@@ -1,6 +1,7 @@
 """A real Gitea on loopback, with its data in a directory of the test's own. Its scripts/gitea.py builds it once."""
 
 import base64
+import itertools
 import os
 import re
 import socket
@@ -17,6 +18,8 @@ import gitea
 import httpx2
 
 PASSWORD = "correct-horse-9"
+_numbers = itertools.count(1)
+"""Names are used once: one server serves many tests."""
 _SETTINGS = """\
 RUN_MODE = prod
 RUN_USER = {user}
@@ -80,9 +83,16 @@ class Gitea:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content and "json" in answer.headers.get("content-type", "") else answer.text
 
-    def user(self, name: str) -> str:
+    def user(self, prefix: str) -> str:
+        """A new one; the name, which begins with `prefix`."""
+        name = f"{prefix}{next(_numbers)}"
         body = {"username": name, "email": f"{name}@example.org", "password": PASSWORD, "must_change_password": False}
         self.call("POST", "/admin/users", body)
+        return name
+
+    def organization(self) -> str:
+        name = f"org{next(_numbers)}"
+        self.call("POST", "/orgs", {"username": name})
         return name
 
     def token(self, user: str = "", scopes: tuple[str, ...] = ("all",)) -> str:
@@ -90,9 +100,9 @@ class Gitea:
         body = {"name": f"t{time.monotonic_ns()}", "scopes": list(scopes)}
         return str(self.call("POST", f"/users/{user}/tokens", body, user=user)["sha1"])
 
-    def repository(self, name: str, *, user: str = "") -> str:
+    def repository(self, *, user: str = "") -> str:
         """A new one with a first commit on main; its path, `owner/name`."""
-        body = {"name": name, "auto_init": True, "default_branch": "main", "private": False}
+        body = {"name": f"infra{next(_numbers)}", "auto_init": True, "default_branch": "main", "private": False}
         return str(self.call("POST", "/user/repos", body, user=user)["full_name"])
 
     def fork(self, repository: str, user: str) -> str:

@@ -1,7 +1,5 @@
 """Against a real Gitea."""
 
-import itertools
-
 import pytest
 from pydantic import SecretStr
 
@@ -13,13 +11,12 @@ from innkeeper.model.objects import Origin, SecretSource
 from innkeeper.model.sources import Source, SourceSpec
 from tests.innkeeper.forge.giteaserver import Gitea
 
-_numbers = itertools.count(1)
 RIGHTS = ("write:repository", "write:issue", "read:user")
 
 
 @pytest.fixture
 def repository(gitea_server: Gitea) -> str:
-    return gitea_server.repository(f"infra{next(_numbers)}")
+    return gitea_server.repository()
 
 
 def forge(server: Gitea, repository: str, token: str) -> Forge:
@@ -63,7 +60,7 @@ async def test_one_comment_is_kept_and_found_again(gitea_server: Gitea, reposito
 
 
 async def test_a_stranger_who_knows_the_marker_owns_nothing(gitea_server: Gitea, repository: str) -> None:
-    mallory = gitea_server.user(f"mallory{next(_numbers)}")
+    mallory = gitea_server.user("mallory")
     bot = forge(gitea_server, repository, gitea_server.token(scopes=RIGHTS))
     gitea_server.write(repository, "web.yaml", "a: 1\n", new="change")
     pull = gitea_server.pull(repository, "change")

@@ -1,6 +1,5 @@
 """What a real Gitea sends, as it sends it."""
 
-import itertools
 import queue
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +12,6 @@ from innkeeper.sources.webhooks import Hint, Ignored, Refused, receive
 from tests.innkeeper.forge.giteaserver import Gitea
 
 SECRET = "the webhook's secret"
-_numbers = itertools.count(1)
 Message = tuple[Mapping[str, str], bytes]
 
 
@@ -43,7 +41,7 @@ def mailbox() -> Iterator[tuple[str, "queue.Queue[Message]"]]:
 
 @pytest.fixture
 def repository(gitea_server: Gitea, mailbox: tuple[str, "queue.Queue[Message]"]) -> str:
-    name = gitea_server.repository(f"hooked{next(_numbers)}")
+    name = gitea_server.repository()
     gitea_server.webhook(name, mailbox[0], SECRET)
     return name
 
@@ -92,7 +90,7 @@ def test_a_pull_request_from_its_own_branch(
 def test_a_pull_request_from_a_fork(
     gitea_server: Gitea, repository: str, said: Callable[[], Hint | Ignored | Refused]
 ) -> None:
-    user = gitea_server.user(f"stranger{next(_numbers)}")
+    user = gitea_server.user("stranger")
     fork = gitea_server.fork(repository, user)
     head = gitea_server.write(fork, "web.yaml", "a: 1\n", new="change", user=user)
     pull = gitea_server.pull(repository, f"{user}:change", user=user)

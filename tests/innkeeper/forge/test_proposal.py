@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import itertools
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +27,12 @@ from innkeeper.store import open_store
 from innkeeper.store.bus import LocalBus
 from tests.innkeeper.forge.giteaserver import Gitea
 
-_numbers = itertools.count(1)
 FILES: list[Json] = [{"path": "guests/web.yaml", "text": "a: 1\n"}]
 
 
 @pytest.fixture
 def repository(gitea_server: Gitea) -> str:
-    return gitea_server.repository(f"proposed{next(_numbers)}")
+    return gitea_server.repository()
 
 
 @pytest.fixture

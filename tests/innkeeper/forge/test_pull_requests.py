@@ -1,6 +1,5 @@
 """The whole way on real parts: Gitea, its signed webhooks, `innkeeper serve`, git, and pvesim for Proxmox."""
 
-import itertools
 import json
 import os
 import subprocess
@@ -48,7 +47,6 @@ INSIDE = """\
       - role: evil
         vars: {evil_word: {secretRef: {name: env, key: CANARY}}, evil_key: {secretRef: {name: own, key: not-there}}}
 """
-_numbers = itertools.count(1)
 Found = TypeVar("Found")
 
 
@@ -121,7 +119,7 @@ class House:
 def house(gitea_server: Gitea, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """One for all: what each test proposes goes to a branch and guests of its own; one merges, the last."""
     tmp_path = tmp_path_factory.mktemp("house")
-    repository = gitea_server.repository(f"house{next(_numbers)}")
+    repository = gitea_server.repository()
     sim = start(tmp_path, ONE_NODE)
     try:
         with serving(gitea_server, repository, sim, tmp_path) as url:
@@ -184,7 +182,7 @@ def test_manifests_with_errors_fail_the_status(house: House) -> None:
 def test_a_stranger_s_pull_request_is_planned_and_nothing_else(house: House) -> None:
     gitea, repository = house.gitea, house.repository
     before = house.writes()
-    mallory = gitea.user(f"mallory{next(_numbers)}")
+    mallory = gitea.user("mallory")
     fork = gitea.fork(repository, mallory)
     text = container("theirs", 106, more='  description: "@boss </details><script>alert(1)</script> ``` /close"\n')
     head = gitea.write(fork, "theirs.yaml", text, new="change", user=mallory)

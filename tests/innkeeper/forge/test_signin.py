@@ -1,6 +1,5 @@
 """Gitea is an OpenID Connect provider, too: people come in with the account that they have where the repository is."""
 
-import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,11 @@ from innkeeper.web.oidc import Provider
 from tests.innkeeper.forge.giteaserver import Gitea
 from tests.innkeeper.web.serving import Served, serving
 
-_numbers = itertools.count(1)
-
 
 @pytest.fixture
 def team(gitea_server: Gitea) -> str:
     """An organization with a team `keepers`; its name."""
-    name = f"org{next(_numbers)}"
-    gitea_server.call("POST", "/orgs", {"username": name})
+    name = gitea_server.organization()
     body = {"name": "keepers", "permission": "read", "units": ["repo.code"]}
     gitea_server.call("POST", f"/orgs/{name}/teams", body)
     return name
@@ -61,7 +57,7 @@ async def come_in(server: Gitea, browser: httpx2.AsyncClient, user: str) -> http
 
 
 async def test_a_member_of_the_team_is_an_operator(gitea_server: Gitea, team: str, portal: Served) -> None:
-    user = gitea_server.user(f"kate{next(_numbers)}")
+    user = gitea_server.user("kate")
     join(gitea_server, team, user)
     browser = portal.browser()
     answer = await come_in(gitea_server, browser, user)
@@ -76,7 +72,7 @@ async def test_a_member_of_the_team_is_an_operator(gitea_server: Gitea, team: st
 
 
 async def test_nobody_comes_in_without_the_team(gitea_server: Gitea, portal: Served) -> None:
-    user = gitea_server.user(f"mallory{next(_numbers)}")
+    user = gitea_server.user("mallory")
     answer = await come_in(gitea_server, portal.browser(), user)
     assert answer.status_code == 403
     assert "has no role here" in answer.text
@@ -86,7 +82,7 @@ async def test_nobody_comes_in_without_the_team(gitea_server: Gitea, portal: Ser
 async def test_another_browser_cannot_finish_what_this_one_began(
     gitea_server: Gitea, team: str, portal: Served
 ) -> None:
-    user = gitea_server.user(f"kate{next(_numbers)}")
+    user = gitea_server.user("kate")
     join(gitea_server, team, user)
     begun = await portal.browser().get("/sign-in/gitea")
     back = gitea_server.consent(begun.headers["location"], user=user)
