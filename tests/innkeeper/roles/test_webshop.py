@@ -27,7 +27,7 @@ def shop(repository: Repository, **more: object) -> list[tuple[str, dict[str, ob
         "app_setup_repository": repository.url,
         "app_setup_database": {"name": "webshop", "user": "webshop", "password": PASSWORD},
         "app_setup_env": {"SHOP_TITLE": UGLY},
-        "app_setup_health_timeout": 15,
+        "app_setup_health_timeout": 30,
     }
     return [("app_setup", variables | more)]
 
@@ -96,7 +96,7 @@ def restored(repository: Repository) -> Iterator[None]:
         ),
         (
             {"backend___server__js": "throw new Error('no soup')"},
-            ["did not become healthy within 15 s", "no soup", "runs again"],
+            ["did not become healthy within 30 s", "no soup", "runs again"],
         ),
     ],
 )
