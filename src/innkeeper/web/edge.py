@@ -10,10 +10,11 @@ from collections.abc import Mapping
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from innkeeper.web.errors import UNEXPECTED, problem
+from innkeeper.web import errors
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
@@ -71,15 +72,15 @@ class Edge:
 
         try:
             if _announced(scope) > MAX_BODY:
-                found = problem(_too_large())
+                found = errors.problem(_too_large())
                 await JSONResponse(found.to_json(), found.status, dict(found.headers))(scope, ask, answer)
             else:
                 await self._app(scope, ask, answer)
-        except Exception:
+        except Exception as error:
             _log.exception("a request failed", path=scope["path"])
             if status:
                 raise
-            await JSONResponse(UNEXPECTED.to_json(), UNEXPECTED.status)(scope, ask, answer)
+            await (await _told(Request(scope, ask), error))(scope, ask, answer)
         finally:
             _log.info(
                 "request",
@@ -98,6 +99,15 @@ class Edge:
         found["X-Request-ID"] = number
         if not scope["path"].startswith("/static/"):
             found.setdefault("Cache-Control", "no-store")
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    """What is said of a mistake of ours; in JSON to people, too, where no page can be made."""
+    try:
+        return await errors.answer(request, error)
+    except Exception:  # noqa: BLE001 - the last line of defence
+        _log.exception("no page can be made")
+        return JSONResponse(errors.UNEXPECTED.to_json(), errors.UNEXPECTED.status)
 
 
 def _announced(scope: Scope) -> int:

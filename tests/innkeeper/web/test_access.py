@@ -136,6 +136,10 @@ async def test_a_mistake_of_ours_shows_nothing_of_itself(portal: Served, monkeyp
     assert answer.status_code == 500 and answer.json()["error"] == "Unexpected"
     assert "canary" not in answer.text and "Traceback" not in answer.text
     assert answer.headers["content-security-policy"] and answer.headers["x-request-id"]
+    browser = await portal.signed_in("ada", "viewer")
+    page = await browser.get("/guests")
+    assert page.status_code == 500 and page.headers["content-type"].startswith("text/html")
+    assert "canary" not in page.text and "Innkeeper made a mistake" in page.text
 
 
 async def test_the_peer_is_believed_only_where_it_is_a_trusted_proxy(portal: Served, tmp_path: Path) -> None:
