@@ -24,7 +24,11 @@ spec: {endpoints: ["https://127.0.0.1:8006"], credentials: {file: token}}
 """
 _SMALL = "apiVersion: innkeeper.dev/v1alpha1\nkind: Profile\nmetadata: {name: small}\nspec: {}\n"
 _ALL = [block for page in pages() for block in blocks(page)]
-_MANIFESTS = [block for block in _ALL if block.language == "yaml" and "innkeeper.dev/v1alpha1" in block.text]
+_MANIFESTS = [
+    block
+    for block in _ALL
+    if block.language == "yaml" and "innkeeper.dev/v1alpha1" in block.text and "kubernetes" not in block.words
+]
 _FOLLOWED = sorted({block.page for block in _ALL if block.language == "console" and "run" in block.words})
 
 

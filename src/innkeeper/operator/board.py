@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from innkeeper.model.vitistack import CLUSTER_LABEL
-from innkeeper.operator.objects import CLUSTER, Key, Object
+from innkeeper.operator.objects import CLUSTER, CLUSTERS, GUESTS, NODES, PROFILES, Key, Object
 from innkeeper.operator.wanted import recorded
-
-MACHINES, CLUSTERS, NODES = "machines", "proxmoxclusters", "proxmoxnodes"
 
 
 class Board:
@@ -36,12 +34,15 @@ class Board:
     def drop(self, key: Key) -> None:
         self._objects.pop(key, None)
 
-    def of(self, plural: str) -> Iterator[Object]:
-        return (item for item in self._objects.values() if item.key.plural == plural)
+    def of(self, *plurals: str) -> Iterator[Object]:
+        return (item for item in self._objects.values() if item.key.plural in plurals)
+
+    def profiles(self, namespace: str) -> tuple[Object, ...]:
+        return tuple(item for item in self.of(PROFILES) if item.key.namespace == namespace)
 
     def home(self, machine: Object) -> Key | None:
-        """The ProxmoxCluster of a machine: recorded, labelled, or the default one; None where it has none."""
-        word = machine.annotations.get(CLUSTER) or machine.labels.get(CLUSTER_LABEL) or self._default
+        """The ProxmoxCluster of a machine: recorded, named, or the default one; None where it has none."""
+        word = machine.annotations.get(CLUSTER) or _named(machine) or self._default
         if not word:
             return None
         namespace, _, name = word.rpartition("/")
@@ -49,12 +50,12 @@ class Board:
 
     def moved(self, machine: Object) -> bool:
         """Whether a machine that was made on one cluster is labelled for another now."""
-        label, made = machine.labels.get(CLUSTER_LABEL), machine.annotations.get(CLUSTER)
+        label, made = _named(machine), machine.annotations.get(CLUSTER)
         return bool(label and made and made != (label if "/" in label else f"{machine.key.namespace}/{label}"))
 
     def machines(self, cluster: Key) -> tuple[Object, ...]:
         """The machines of one ProxmoxCluster, the eldest first."""
-        found = [item for item in self.of(MACHINES) if self.home(item) == cluster]
+        found = [item for item in self.of(*GUESTS) if self.home(item) == cluster]
         return tuple(sorted(found, key=lambda item: (item.created, item.key)))
 
     def limits(self, cluster: Key) -> dict[str, int]:
@@ -74,6 +75,12 @@ class Board:
 
     def promised(self) -> set[int]:
         """Every vmid that an object has, on whichever cluster: two ProxmoxClusters may be one and the same."""
-        found = {recorded(item.annotations) for item in self.of(MACHINES)}
-        found |= {item.spec.get("vmid") for item in self.of(MACHINES)}
+        found = {recorded(item.annotations) for item in self.of(*GUESTS)}
+        found |= {item.spec.get("vmid") for item in self.of(*GUESTS)}
         return {vmid for vmid in found if vmid is not None}
+
+
+def _named(machine: Object) -> str | None:
+    """The ProxmoxCluster that a native manifest names in its spec, a Machine in its label."""
+    named = machine.spec.get("cluster") if machine.key.native else machine.labels.get(CLUSTER_LABEL)
+    return str(named) if named else None

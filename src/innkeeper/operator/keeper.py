@@ -215,7 +215,7 @@ class Keeper:
             except EngineError as error:
                 tell(key, reports.problem("RestartFailed", str(error)))
                 self.queue.failed(key)
-        elif seen.power == "running" and item.spec.get("agent"):
+        elif seen.power == "running" and (item.spec.get("agent") or seen.kind == "Container"):
             addresses = tuple(sorted(await access.hypervisor.addresses(seen)))
             known = tuple(item.status.get("ipAddresses") or ())
             if addresses and addresses != known:

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from innkeeper.operator.board import MACHINES, Board
+from innkeeper.operator.board import Board
+from innkeeper.operator.objects import MACHINES
 
 _VARIABLE = re.compile(r"(?<=/nodes/)[^/]+|(?<=/)\d+(?=/|$)|(?<=/tasks/)[^/]+")
 

@@ -4,6 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from innkeeper.model.objects import API_VERSION
+from innkeeper.model.vitistack import VITISTACK
+
+MACHINES, CONTAINERS, VIRTUAL_MACHINES = "machines", "containers", "virtualmachines"
+CLUSTERS, NODES, PROFILES = "proxmoxclusters", "proxmoxnodes", "profiles"
+GUESTS = (MACHINES, CONTAINERS, VIRTUAL_MACHINES)
+RESOURCES: Mapping[str, tuple[str, str]] = {
+    CLUSTERS: (VITISTACK, "ProxmoxCluster"),
+    NODES: (VITISTACK, "ProxmoxNode"),
+    PROFILES: (API_VERSION, "Profile"),
+    MACHINES: (VITISTACK, "Machine"),
+    CONTAINERS: (API_VERSION, "Container"),
+    VIRTUAL_MACHINES: (API_VERSION, "VirtualMachine"),
+}
+"""What the operator knows, by plural: its apiVersion and kind. Guests come last: what they need is known before."""
+
 ADOPT = "innkeeper.dev/adopt"
 POWER = "innkeeper.dev/power"
 """`start` and `stop` hold for as long as they stand; `restart` is done once and becomes `start`."""
@@ -28,6 +44,15 @@ class Key:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.plural}/{self.name}"
+
+    @property
+    def path(self) -> str:
+        """Of the object, at the API server."""
+        return f"/apis/{RESOURCES[self.plural][0]}/namespaces/{self.namespace}/{self.plural}/{self.name}"
+
+    @property
+    def native(self) -> bool:
+        return RESOURCES[self.plural][0] == API_VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ ProxmoxNode allow and whether there is room. Pure.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from innkeeper.model.guests import VirtualMachineSpec
+from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import Cluster, Guest
 from innkeeper.model.observed import ClusterView, Node
 from innkeeper.model.units import MiB, format_quantity
@@ -55,8 +55,7 @@ class Ground:
 def forbidden(guest: Guest, allowed: Allowed) -> Report | None:
     """What a machine names and its ProxmoxCluster does not allow."""
     spec = guest.spec
-    assert isinstance(spec, VirtualMachineSpec)
-    named = [("storage", disk.storage, allowed.storages, "StorageNotAllowed") for disk in spec.disks or ()]
+    named = [("storage", name, allowed.storages, "StorageNotAllowed") for name in _storages(spec)]
     named += [("bridge", nic.bridge, allowed.bridges, "BridgeNotAllowed") for nic in spec.network or ()]
     named.append(("node", spec.node, allowed.nodes, "NodeNotAllowed"))
     for what, name, names, reason in named:
@@ -65,6 +64,14 @@ def forbidden(guest: Guest, allowed: Allowed) -> Report | None:
                 reason, f"{what} {name} is not one that its ProxmoxCluster allows: {', '.join(sorted(names))}"
             )
     return None
+
+
+def _storages(spec: ContainerSpec | VirtualMachineSpec) -> Iterator[str | None]:
+    if isinstance(spec, VirtualMachineSpec):
+        yield from (disk.storage for disk in spec.disks or ())
+    else:
+        yield spec.root_disk.storage if spec.root_disk else None
+        yield from (mount.storage for mount in spec.mounts or ())
 
 
 def choose(guest: Guest, ground: Ground) -> str | Report:
@@ -89,7 +96,7 @@ def choose(guest: Guest, ground: Ground) -> str | Report:
     if fit:
         _, best = max(fit, key=lambda item: (item[0], item[1]))
         ground.memory[best] += memory_of(guest)
-        ground.machines[best] += 1
+        ground.machines[best] += isinstance(guest.spec, VirtualMachineSpec)
         return best
     if findings and len(lacks) == len(ground.view.nodes) == 1:
         return of_findings(findings)  # type: ignore[arg-type]
@@ -103,13 +110,13 @@ def _left(node: Node, ground: Ground) -> int:
 
 def _lacks(guest: Guest, node: Node, ground: Ground) -> str:
     spec = guest.spec
-    assert isinstance(spec, VirtualMachineSpec)
     allowed = ground.allowed
     if not node.online:
         return "it is offline"
     if allowed.nodes and node.name not in allowed.nodes:
         return "its ProxmoxCluster does not allow it"
-    cores = (spec.cpu.cores or 1) * (spec.cpu.sockets or 1) if spec.cpu else 1
+    cores = (spec.cpu.cores or 1) if spec.cpu else 1
+    cores *= (spec.cpu.sockets or 1) if isinstance(spec, VirtualMachineSpec) and spec.cpu else 1
     if cores > node.cpus:
         return f"it has {node.cpus} processors, {cores} are asked for"
     if memory_of(guest) > _left(node, ground):
@@ -117,7 +124,7 @@ def _lacks(guest: Guest, node: Node, ground: Ground) -> str:
         return f"it has {format_quantity(left)} of memory left, {format_quantity(memory_of(guest))} are asked for"
     most = allowed.machines.get(node.name)
     here = ground.machines[node.name]
-    if most is not None and here >= most:
+    if most is not None and here >= most and isinstance(spec, VirtualMachineSpec):
         return f"it has {here} machines, maxVMs is {most}"
     return ""
 

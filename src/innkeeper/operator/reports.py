@@ -11,6 +11,7 @@ from typing import Any
 from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.status import Condition
 from innkeeper.model.vitistack import Phase
+from innkeeper.operator.objects import Object
 
 _LONGEST = 4000
 
@@ -101,23 +102,48 @@ def exists(vmid: int, node: str, *, running: bool, waits: str = "", addresses: t
     )
 
 
-def status(report: Report, old: Mapping[str, Any], generation: int, now: str) -> dict[str, Any] | None:
+_HEALTH = {
+    "Pending": "Missing",
+    "Creating": "Progressing",
+    "Running": "Healthy",
+    "Stopped": "Suspended",
+    "Error": "Degraded",
+}
+_UNSEEN = frozenset(
+    {"ClusterUnreachable", "AuthenticationFailed", "ClusterRefused", "ClusterNotFound", "SecretNotFound"}
+)
+
+
+def status(report: Report, item: Object, now: str) -> dict[str, Any] | None:
     """The status to write, whole; None where it says nothing new."""
+    old = item.status
     new: dict[str, Any] = {key: value for key, value in old.items() if key != "lastUpdated"}
-    if report.phase is not None:
-        new["phase"] = report.phase
-    elif "phase" not in new:
-        new["phase"] = "Pending"
+    new |= _native(report, old) if item.key.native else _published(report, old)
     if report.vmid is not None:
         new["vmid"] = report.vmid
     if report.node:
         new["node"] = report.node
-        new["providerID"] = f"proxmox://{report.node}/{new['vmid']}"
     if report.addresses is not None:
         new["ipAddresses"] = list(report.addresses)
-    new["conditions"] = conditions(report.conditions, old.get("conditions") or (), generation, now)
+    new["conditions"] = conditions(report.conditions, old.get("conditions") or (), item.generation, now)
     before = {key: value for key, value in old.items() if key != "lastUpdated"}
     return None if new == before else {**new, "lastUpdated": now}
+
+
+def _published(report: Report, old: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"phase": report.phase or old.get("phase", "Pending")}
+    if report.node:
+        found["providerID"] = f"proxmox://{report.node}/{report.vmid}"
+    return found
+
+
+def _native(report: Report, old: Mapping[str, Any]) -> dict[str, Any]:
+    """The two axes of native kinds."""
+    ready = report.ready
+    if ready.reason in _UNSEEN:
+        return {"sync": "Unknown", "health": "Unknown"}
+    health = _HEALTH[report.phase] if report.phase else old.get("health", "Unknown")
+    return {"sync": "Synced" if ready.reason in ("Running", "Stopped") else "OutOfSync", "health": health}
 
 
 def conditions(

@@ -18,15 +18,15 @@ from typing import Any
 import kopf
 
 from innkeeper.engine.errors import EngineError
-from innkeeper.model.vitistack import FINALIZER, VITISTACK
+from innkeeper.model.vitistack import FINALIZER
 from innkeeper.operator import reports
-from innkeeper.operator.board import CLUSTERS, MACHINES, NODES, Board
+from innkeeper.operator.board import Board
 from innkeeper.operator.endpoints import serve_health, serve_metrics
 from innkeeper.operator.keeper import Keeper, Tools
 from innkeeper.operator.kubernetes import Gone, Kubernetes
 from innkeeper.operator.lease import Lease
 from innkeeper.operator.metrics import Metrics
-from innkeeper.operator.objects import Key, Object
+from innkeeper.operator.objects import CLUSTERS, GUESTS, NODES, RESOURCES, Key, Object
 from innkeeper.operator.watching import watch
 from innkeeper.operator.writer import Writer
 
@@ -134,7 +134,7 @@ class Operator:
         self._keepers.clear()
         async with asyncio.TaskGroup() as group:
             self._group = group
-            for item in [*self._board.of(CLUSTERS), *self._board.of(MACHINES)]:
+            for item in [*self._board.of(CLUSTERS), *self._board.of(*GUESTS)]:
                 self._route(item)
             group.create_task(self._watching())
 
@@ -142,8 +142,8 @@ class Operator:
         """Know every object before anything is decided: a vmid may be promised to one that is not known yet."""
         while True:
             try:
-                for plural in (CLUSTERS, NODES, MACHINES):
-                    async for body in self._kubernetes.items(f"/apis/{VITISTACK}/{plural}"):
+                for plural, (api, _) in RESOURCES.items():
+                    async for body in self._kubernetes.items(f"/apis/{api}/{plural}"):
                         self._board.put(Object.of(plural, body))
             except Gone:
                 self._problem = "the custom resource definitions are not installed: innkeeper crds | kubectl apply -f -"
@@ -173,7 +173,7 @@ class Operator:
 
     def _route(self, item: Object) -> None:
         """To the keeper that an object belongs to."""
-        if item.key.plural == MACHINES:
+        if item.key.plural in GUESTS:
             home = self._board.home(item)
             if home is None:
                 self._homeless(item)
@@ -181,16 +181,20 @@ class Operator:
                 self._keeper(home).queue.fresh(item.key)
         elif item.key.plural == CLUSTERS:
             self._keeper(item.key).wake()
-        else:
+        elif item.key.plural == NODES:
             self._keeper(Key(CLUSTERS, item.key.namespace, str(item.spec.get("cluster", "")))).wake()
+        else:
+            for guest in [guest for guest in self._board.of(*GUESTS) if guest.key.native]:
+                self._route(guest)
 
     def _homeless(self, item: Object) -> None:
         assert self._group is not None
         if item.deleting and FINALIZER in item.finalizers:
             self._group.create_task(self._writer.let_go(item))
         elif not item.deleting:
-            advice = "set the label cluster.vitistack.io/cluster-name, or PROXMOX_DEFAULT_CLUSTER of the operator"
-            report = reports.problem("NoCluster", f"the Machine names no ProxmoxCluster: {advice}", "Pending")
+            where = "spec.cluster" if item.key.native else "the label cluster.vitistack.io/cluster-name"
+            advice = f"set {where}, or PROXMOX_DEFAULT_CLUSTER of the operator"
+            report = reports.problem("NoCluster", f"it names no ProxmoxCluster: {advice}", "Pending")
             self._group.create_task(self._told(item.key, report))
 
     async def _told(self, key: Key, report: reports.Report) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 import kopf
 
-from innkeeper.model.vitistack import VITISTACK
-from innkeeper.operator.board import CLUSTERS, MACHINES, NODES
+from innkeeper.operator.objects import RESOURCES
 
 Seen = Callable[[str, str | None, dict[str, Any]], None]
 """`(plural, kind of event or None while listing, object)`."""
@@ -22,7 +21,7 @@ async def watch(loop: asyncio.AbstractEventLoop, seen: Seen) -> None:
     """Until it is cancelled, or kopf gives up. `seen` is called in `loop`."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(_login)
-    for plural in (CLUSTERS, NODES, MACHINES):
+    for plural in RESOURCES:
         _register(registry, plural, loop, seen)
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
@@ -48,7 +47,7 @@ def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
 
 
 def _register(registry: kopf.OperatorRegistry, plural: str, loop: asyncio.AbstractEventLoop, seen: Seen) -> None:
-    group, _, version = VITISTACK.partition("/")
+    group, _, version = RESOURCES[plural][0].partition("/")
 
     @kopf.on.event(group, version, plural, registry=registry)
     async def look(event: Any, **_: Any) -> None:

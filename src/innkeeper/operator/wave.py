@@ -19,7 +19,7 @@ from innkeeper.model.vitistack import FINALIZER
 from innkeeper.operator import placing, reports
 from innkeeper.operator.access import Access
 from innkeeper.operator.board import Board
-from innkeeper.operator.objects import DELETION, VMID, Key, Object
+from innkeeper.operator.objects import DELETION, RESOURCES, VMID, Key, Object
 from innkeeper.operator.reports import Report
 from innkeeper.operator.wanted import guest_of, recorded, ref_of
 from innkeeper.operator.writer import Writer
@@ -64,6 +64,8 @@ class Planner:
     board: Board
     writer: Writer
     source: str
+    known: dict[Key, tuple[object, Guest | Report]] = field(default_factory=dict)
+    """What was asked for when it was last converted, and from what: a wave converts only what changed."""
 
     async def plan(self, keys: Collection[Key], access: Access) -> Wave:
         """The wave of these machines. Raises the engine's error where the cluster cannot be seen."""
@@ -96,7 +98,7 @@ class Planner:
         for item in self.board.machines(self.cluster):
             if item.deleting:
                 continue
-            guest = guest_of(item, access.cluster.name)
+            guest = self._converted(item, access)
             if self.board.moved(item):
                 label = "its label names another ProxmoxCluster than the one that it was made on"
                 guest = reports.problem("ClusterChanged", f"{label}: set it back, or make a new Machine")
@@ -105,13 +107,23 @@ class Planner:
             if isinstance(guest, Guest) and guest.spec.vmid is not None:
                 holder = holders.setdefault(guest.spec.vmid, item.key)
                 if holder != item.key:
-                    said = f"vmid {guest.spec.vmid} belongs to Machine {holder.namespace}/{holder.name}"
+                    kind = RESOURCES[holder.plural][1]
+                    said = f"vmid {guest.spec.vmid} belongs to {kind} {holder.namespace}/{holder.name}"
                     guest = reports.problem("OwnershipConflict", f"{said}: choose another, or leave spec.vmid out")
             if isinstance(guest, Guest):
                 wanted[guest.ref] = guest
             else:
                 told[item.key] = guest
         return wanted, told
+
+    def _converted(self, item: Object, access: Access) -> Guest | Report:
+        profiles = self.board.profiles(item.key.namespace) if item.key.native else ()
+        stamp = (item.fingerprint, access.digest, [profile.version for profile in profiles])
+        before, guest = self.known.get(item.key, (None, None))
+        if guest is None or before != stamp:
+            guest = guest_of(item, access.cluster, profiles)
+            self.known[item.key] = stamp, guest
+        return guest
 
     async def _sort(self, decision: Decision, wave: Wave, todo: dict[Ref, Decision]) -> None:
         key, outcome, step = wave.keys[decision.guest.ref], decision.outcome, decision.step
@@ -242,6 +254,7 @@ class Planner:
             elif protection(seen):
                 wave.guarded[key] = seen
             else:
+                self.known.pop(key, None)
                 steps.append(_deletion(ref_of(key), wave.prepared.declared.clusters[0].name, seen))
         policy = replace(wave.prepared.policy, prune=bool(steps), max_deletes=len(steps))
         plan: Plan = replace(wave.prepared.plan, steps=(*wave.prepared.plan.steps, *steps))
@@ -261,7 +274,8 @@ def _protected(item: Object, seen: ObservedGuest) -> str:
     if any(tag.casefold() == "protected" for tag in seen.tags):
         return "it has the tag protected"
     flag = (seen.config or {}).get("protection") == "1"
-    return protection(seen) if flag and item.spec.get("protection") else ""
+    wanted = item.spec.get("protected") if item.key.native else item.spec.get("protection")
+    return protection(seen) if flag and wanted else ""
 
 
 def _deletion(ref: Ref, cluster: str, seen: ObservedGuest) -> Step:

@@ -8,24 +8,19 @@ from typing import Any
 
 from innkeeper.engine.errors import Conflict, EngineError
 from innkeeper.model.status import Condition
-from innkeeper.model.vitistack import FINALIZER, VITISTACK
+from innkeeper.model.vitistack import FINALIZER
 from innkeeper.operator.board import Board
 from innkeeper.operator.kubernetes import Gone, Kubernetes
-from innkeeper.operator.objects import CLUSTER, VMID, Key, Object
+from innkeeper.operator.objects import CLUSTER, RESOURCES, VMID, Key, Object
 from innkeeper.operator.reports import Report, conditions, status
 
 _logger = logging.getLogger("innkeeper.operator")
-_KINDS = {"machines": "Machine", "proxmoxclusters": "ProxmoxCluster", "proxmoxnodes": "ProxmoxNode"}
 _QUIET = frozenset({"Creating"})
 _GOOD = frozenset({"Running", "Stopped", "PendingReboot", "Connected"})
 
 
 def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def path_of(key: Key) -> str:
-    return f"/apis/{VITISTACK}/namespaces/{key.namespace}/{key.plural}/{key.name}"
 
 
 class Writer:
@@ -41,7 +36,7 @@ class Writer:
         Raises EngineError where the API server is not reached or refuses; an object that is gone is nobody's loss.
         """
         item = self._board.get(key)
-        if item is None or (new := status(report, item.status, item.generation, now())) is None:
+        if item is None or (new := status(report, item, now())) is None:
             return
         before = _reason(item.status)
         if await self._status(item, new) and before != report.ready.reason:
@@ -76,14 +71,14 @@ class Writer:
 
     async def _patch(self, item: Object, metadata: Mapping[str, Any]) -> Object:
         body = {"metadata": {**metadata, "resourceVersion": item.version}}
-        fresh = Object.of(item.key.plural, await self._kubernetes.patch(path_of(item.key), body))
+        fresh = Object.of(item.key.plural, await self._kubernetes.patch(item.key.path, body))
         self._board.put(fresh)
         return fresh
 
     async def _status(self, item: Object, new: Mapping[str, Any]) -> bool:
         body = {"metadata": {"uid": item.uid}, "status": new}
         try:
-            answer = await self._kubernetes.patch(f"{path_of(item.key)}/status", body)
+            answer = await self._kubernetes.patch(f"{item.key.path}/status", body)
         except (Gone, Conflict):
             return False
         self._board.put(Object.of(item.key.plural, answer))
@@ -92,14 +87,15 @@ class Writer:
     async def _event(self, item: Object, told: Condition) -> None:
         if told.reason in _QUIET:
             return
+        api, kind = RESOURCES[item.key.plural]
         moment, good = now(), told.status == "True" or told.reason in _GOOD
         body = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"generateName": f"{item.key.name}-", "namespace": item.key.namespace},
             "involvedObject": {
-                "apiVersion": VITISTACK,
-                "kind": _KINDS[item.key.plural],
+                "apiVersion": api,
+                "kind": kind,
                 "namespace": item.key.namespace,
                 "name": item.key.name,
                 "uid": item.uid,

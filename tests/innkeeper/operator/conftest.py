@@ -11,7 +11,7 @@ from tests.innkeeper.operator.controlplane import ControlPlane, Missing, parts
 from tests.innkeeper.operator.world import SEED, World
 from tests.pvesim.running import start
 
-KINDS = ("machines", "proxmoxclusters", "proxmoxnodes")
+KINDS = ("machines", "containers", "virtualmachines", "profiles", "proxmoxclusters", "proxmoxnodes")
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,11 @@ SEED: dict[str, Any] = {
     "nodes": [{"name": name, "cpus": 8, "memory": "1Ti"} for name in ("pve1", "pve2")],
     "bridges": ["vmbr0", "vmbr1"],
     "storages": [
+        {"storage": "local", "type": "dir", "path": "/var/lib/vz", "content": ["vztmpl", "iso"]},
         {"storage": "tank", "type": "zfspool", "pool": "tank", "content": ["images", "rootdir"], "total": "100Ti"},
         {"storage": "fast", "type": "zfspool", "pool": "fast", "content": ["images"], "total": "100Ti"},
     ],
+    "volumes": [{"volid": "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst", "size": 126000000}],
     "tokens": [{"tokenid": "root@pam!full", "privsep": False, "value": SECRET}],
     "guests": [
         {
