@@ -12,6 +12,8 @@ from innkeeper.model.jobs import EMPTY, Job, JobState, Level
 from innkeeper.model.plan import Json
 
 _CANCEL_SECONDS = 0.5
+_IDLE_SECONDS = 5.0
+"""How long a sync may wait for others, and do nothing else, while a newer one waits for it."""
 _PHASES: Mapping[str, Level] = {"failed": "error", "skipped": "warning", "waiting": "info"}
 
 
@@ -28,6 +30,15 @@ class Outcome:
     revision: str = ""
 
 
+@dataclass(slots=True)
+class Progress:
+    """What a run is at: `at` is when something last went on, `said` what was told last of each guest."""
+
+    at: float = 0.0
+    said: dict[str, tuple[str, str]] = field(default_factory=dict)
+    superseded: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """`stop` is set when the job is to end at a safe point."""
@@ -36,15 +47,20 @@ class Run:
     job: Job
     stop: asyncio.Event
     lines: "asyncio.Queue[tuple[Level, str, str, str] | None]"
+    progress: Progress = field(default_factory=Progress)
 
     def say(self, message: str, level: Level = "info", *, guest: str = "", phase: str = "") -> None:
         self.lines.put_nowait((level, message, guest, phase))
 
     def listen(self, event: Event) -> None:
-        """The engine's progress as lines of the log."""
-        self.say(
-            event.message or event.phase, _PHASES.get(event.phase, "info"), guest=str(event.ref), phase=event.phase
-        )
+        """The engine's progress as lines of the log; who waits says so once."""
+        told = event.phase, event.message
+        if event.phase != "waiting":
+            self.progress.at = asyncio.get_running_loop().time()
+        if self.progress.said.get(str(event.ref)) != told:
+            self.progress.said[str(event.ref)] = told
+            level = _PHASES.get(event.phase, "info")
+            self.say(event.message or event.phase, level, guest=str(event.ref), phase=event.phase)
 
 
 @asynccontextmanager
@@ -73,9 +89,24 @@ async def _write(run: Run) -> None:
 
 async def _hear(run: Run) -> None:
     """A cancellation may come from another thread or replica: it stands in the store."""
+    loop = asyncio.get_running_loop()
+    run.progress.at = loop.time()
     while not run.stop.is_set():
         with suppress(EngineError):
             if await run.house.store.value(f"cancel/{run.job.id}"):
                 run.say("cancelled: stopping at a safe point", "warning")
                 run.stop.set()
+            elif loop.time() - run.progress.at > _IDLE_SECONDS and await _newer(run):
+                run.progress.superseded = True
+                run.say("a newer revision comes first: nothing is waited for any longer", "warning")
+                run.stop.set()
         await asyncio.sleep(_CANCEL_SECONDS)
+
+
+async def _newer(run: Run) -> bool:
+    """Whether a later sync of the whole source waits for this one, which does nothing but wait itself."""
+    wish = run.job.request
+    if wish.type != "sync" or wish.only:
+        return False
+    waiting = await run.house.store.jobs(states=("pending",), source=wish.source)
+    return any(job.id > run.job.id and job.request.type == "sync" and not job.request.only for job in waiting)

@@ -94,7 +94,7 @@ class Schedule:
             for job in await self.house.store.jobs(source=source.name, limit=20)
             if job.request.type in ("sync", "rollback") and not job.request.only
         ]
-        if any(job.state in ("pending", "running") for job in jobs):
+        if any(job.state == "pending" or (job.state == "running" and job.revision in ("", wanted)) for job in jobs):
             return
         latest = next((job for job in jobs if job.revision == wanted or not job.revision), None)
         if latest is not None and latest.state in ("waiting", "cancelled"):
