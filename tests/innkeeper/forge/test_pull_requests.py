@@ -1,12 +1,13 @@
 """The whole way on real parts: Gitea, its signed webhooks, `innkeeper serve`, git, and pvesim for Proxmox."""
 
-import json
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -66,7 +67,7 @@ spec:
 {more}"""
 
 
-def until(look: Callable[[], Found], what: str, patience: float = 60.0) -> Found:
+def until(look: Callable[[], Found], what: str, patience: float = 90.0) -> Found:
     """What is found, as soon as it is something."""
     end = time.monotonic() + patience
     while not (found := look()):
@@ -82,6 +83,7 @@ class House:
     gitea: Gitea
     repository: str
     sim: Sim
+    server: "Server"
     data: Path
 
     def running(self) -> list[str]:
@@ -121,53 +123,54 @@ def house(gitea_server: Gitea, tmp_path_factory: pytest.TempPathFactory) -> Iter
     tmp_path = tmp_path_factory.mktemp("house")
     repository = gitea_server.repository()
     sim = start(tmp_path, ONE_NODE)
+    server = Server(gitea_server, repository, sim, tmp_path)
     try:
-        with serving(gitea_server, repository, sim, tmp_path) as url:
-            gitea_server.webhook(repository, f"{url}/hooks/home", WEBHOOK)
-            gitea_server.write(repository, "db.yaml", container("db", 101))
-            found = House(gitea_server, repository, sim, tmp_path)
-            until(lambda: found.running() == ["db"], "the guest after the first push")
-            yield found
+        gitea_server.webhook(repository, f"http://{server.address}/hooks/home", WEBHOOK)
+        gitea_server.write(repository, "db.yaml", container("db", 101))
+        found = House(gitea_server, repository, sim, server, tmp_path)
+        until(lambda: found.running() == ["db"], "the guest after the first push")
+        yield found
     finally:
+        server.end(signal.SIGTERM)
         sim.stop()
+    log = (tmp_path / "serve.log").read_text()
+    assert not any(secret in log for secret in server.secrets.values())
 
 
-@contextmanager
-def serving(server: Gitea, repository: str, sim: Sim, folder: Path) -> Iterator[str]:
-    proxmox = next(iter(sim.urls.values()))
-    cluster = CLUSTER.format(name="home", proxmox=proxmox, cafile=sim.cafile)
-    (folder / "server.yaml").write_text(cluster + SOURCE.format(repository=f"{server.url}/{repository}"))
-    secrets = {
-        "PVE_SECRET": SECRET,
-        "WEBHOOK_SECRET": WEBHOOK,
-        "FORGE_TOKEN": server.token(scopes=("write:repository", "write:issue", "read:user")),
-        "CANARY": CANARY,
-    }
-    words = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--data",
-        str(folder / "data"),
-        "--config",
-        str(folder / "server.yaml"),
-    ]
-    with (folder / "serve.log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "innkeeper", *words],
-            stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **secrets},
-        )  # fmt: skip
-    assert process.stdout
-    try:
-        line = process.stdout.readline()
-        assert line, (folder / "serve.log").read_text()
-        yield str(json.loads(line)["url"])
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
-    log_text = (folder / "serve.log").read_text()
-    assert not any(secret in log_text for secret in secrets.values())
+class Server:
+    """`innkeeper serve` as a process, at one address for all of its lives."""
+
+    def __init__(self, gitea: Gitea, repository: str, sim: Sim, folder: Path) -> None:
+        self.folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        proxmox = next(iter(sim.urls.values()))
+        cluster = CLUSTER.format(name="home", proxmox=proxmox, cafile=sim.cafile)
+        (folder / "server.yaml").write_text(cluster + SOURCE.format(repository=f"{gitea.url}/{repository}"))
+        self.secrets = {
+            "PVE_SECRET": SECRET,
+            "WEBHOOK_SECRET": WEBHOOK,
+            "FORGE_TOKEN": gitea.token(scopes=("write:repository", "write:issue", "read:user")),
+            "CANARY": CANARY,
+        }
+        self.start()
+
+    def start(self) -> None:
+        options = {"--listen": self.address, "--data": str(self.folder / "data")}
+        words = [*(word for pair in options.items() for word in pair), "--config", str(self.folder / "server.yaml")]
+        with (self.folder / "serve.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "innkeeper", "serve", *words],
+                stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.secrets},
+            )  # fmt: skip
+        assert self.process.stdout
+        assert self.process.stdout.readline(), (self.folder / "serve.log").read_text()
+
+    def end(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+        self.process.wait(20)
+        assert self.process.stdout
+        self.process.stdout.close()
 
 
 def test_manifests_with_errors_fail_the_status(house: House) -> None:
@@ -229,6 +232,21 @@ def test_a_closed_pull_request_leads_to_nothing(house: House) -> None:
     house.plan(second, other)
     assert len(gitea.comments(repository, pull)) == 1
     assert house.running() == ["db"]
+
+
+def test_a_killed_server_that_lost_its_database_goes_on(house: House) -> None:
+    gitea, repository = house.gitea, house.repository
+    head = gitea.write(repository, "kept.yaml", container("kept", 107), new="kept")
+    pull = gitea.pull(repository, "kept")
+    number, _ = house.plan(pull, head)
+    before = house.writes()
+    house.server.end(signal.SIGKILL)
+    shutil.rmtree(house.data / "data")
+    house.server.start()
+    head = gitea.write(repository, "kept.yaml", container("kept", 107, cores=2), branch="kept")
+    assert house.plan(pull, head)[0] == number
+    assert house.status(head) == ("success", "1 to create")
+    assert house.writes() == before
 
 
 def test_from_pull_request_to_guests(house: House) -> None:
