@@ -6,7 +6,7 @@ from datetime import datetime
 
 from innkeeper.control.errors import NotFound
 from innkeeper.control.ports import Bus, Forge, Insides, Links, Notifier, Publisher, Queue, Repository, Store
-from innkeeper.manifests.formats.proxnix import Evaluate
+from innkeeper.manifests.formats.tree import Evaluate
 from innkeeper.model.objects import Cluster
 from innkeeper.model.server import ServerSpec
 from innkeeper.model.sources import Source

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from innkeeper.manifests.applications import Expanded, expand
 from innkeeper.manifests.checks import check_guest
 from innkeeper.manifests.crosschecks import check_clusters, check_together
 from innkeeper.manifests.drafts import KINDS, SETTINGS, Draft, Foreign, Rejected, draft, without_empty
 from innkeeper.manifests.files import SourceText, bundled_profiles, directory_of, read
-from innkeeper.manifests.formats import vitistack
-from innkeeper.manifests.formats.proxnix import Evaluate
 from innkeeper.manifests.formats.translation import Translation, translate
+from innkeeper.manifests.formats.tree import Evaluate
 from innkeeper.manifests.insides import Roles, check_references, role_directories
 from innkeeper.manifests.layers import Layer, located, roles_of, together
 from innkeeper.manifests.origins import finding
@@ -26,6 +26,7 @@ from innkeeper.model.server import Server, ServerSpec
 from innkeeper.model.sources import Format, Source, SourceSpec
 
 _GROUP = API_VERSION.partition("/")[0]
+_MACHINES = "vitistack.io/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,11 @@ class _Loader:
             return
         ours = 0
         foreign: list[Foreign] = []
+        machines = _vitistack() if self.machines and _MACHINES in source.text else None
         for document in documents(source.text):
-            if self.machines and vitistack.is_ours(document):
+            if machines is not None and machines.is_ours(document):
                 ours += 1
-                for item in vitistack.translated(document, source.file, source.text):
+                for item in machines.translated(document, source.file, source.text):
                     if isinstance(item, Draft):
                         self._add(item)
                     else:
@@ -321,6 +323,13 @@ class _Loader:
             advice = "Add a manifest of kind: Cluster, or name its file as well."
         self.diagnostics.append(finding(code, guest.origin, "spec.cluster", problem, advice))
         return False
+
+
+def _vitistack() -> ModuleType:
+    """Imported where it is met: few files hold its documents."""
+    from innkeeper.manifests.formats import vitistack
+
+    return vitistack
 
 
 def _not_ours(foreign: list[Foreign], *, must: bool) -> Diagnostic:

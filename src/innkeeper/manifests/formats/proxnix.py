@@ -4,21 +4,17 @@ Sources: the documents of proxnix, and where they say nothing its types `Desired
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 from innkeeper.manifests.drafts import Draft
 from innkeeper.manifests.formats.jsonfile import JsonFile, read_json
 from innkeeper.manifests.formats.translated import Moves, Original, Traced
-from innkeeper.manifests.formats.tree import Tree
+from innkeeper.manifests.formats.tree import Evaluate, Tree
 from innkeeper.manifests.origins import finding
 from innkeeper.manifests.validation import described
 from innkeeper.manifests.vocabulary import nearest
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.objects import Origin
-
-Evaluate = Callable[[Path], str | Diagnostic]
-"""The JSON of the output `proxnix` of the flake in a directory, or why there is none."""
 
 CONFIG, FLAKE = "config.json", "flake.nix"
 _IMAGES = "local:import"

@@ -1,27 +1,25 @@
 """Which format a path is in, and all that it declares there."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from innkeeper.manifests.drafts import Draft
 from innkeeper.manifests.files import STDIN, read
-from innkeeper.manifests.formats import proxnix
-from innkeeper.manifests.formats.appprojects import projects
-from innkeeper.manifests.formats.monorepo import containers
-from innkeeper.manifests.formats.proxnix import Evaluate
-from innkeeper.manifests.formats.tree import Tree
+from innkeeper.manifests.formats.tree import Evaluate, Tree
 from innkeeper.manifests.origins import finding
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.objects import Origin
 from innkeeper.model.sources import Format
 
-_DIRECTORIES = {
-    "container-monorepo": containers.is_monorepo,
-    "app-projects": projects.is_inventory,
-    "proxnix": proxnix.is_proxnix,
+_MARKS: Mapping[Format, tuple[str, ...]] = {
+    "container-monorepo": ("libs", "container.env", "config.env"),
+    "app-projects": ("group_vars", "inventory", "inventories", "ansible"),
+    "proxnix": ("config.json", "flake.nix"),
 }
-"""Formats that are a directory as a whole, by what tells them. vitistack's are documents among others."""
+"""Formats that are a directory as a whole, by what lies in it; vitistack's are documents among others."""
+
+Reader = tuple[Callable[[Tree], bool], Callable[[Tree], Iterator[Draft | Diagnostic]]]
 
 
 @dataclass
@@ -46,10 +44,9 @@ def translate(paths: Iterable[str | Path], format: Format | None, evaluate: Eval
             continue
         if path.is_file():
             if path.suffix == ".json" and format in (None, "proxnix"):
-                _take(found, path, (item for item in _one_file(path)))
+                _take(found, path, _one_file(path))
             continue
-        tree = Tree(path)
-        named = [format] if format is not None else [name for name, is_it in _DIRECTORIES.items() if is_it(tree)]
+        named = [format] if format is not None else _recognised(path)
         if len(named) > 1:
             problem = f"this could be {' or '.join(named)}"
             advice = f"Say which: --format {named[0]} (in a Source: format)."
@@ -57,7 +54,7 @@ def translate(paths: Iterable[str | Path], format: Format | None, evaluate: Eval
             found.roots.append(path)
         elif named:
             tree = Tree(path)
-            _take(found, path, _translated(named[0], tree, evaluate))
+            _take(found, path, _reader(named[0], evaluate)[1](tree))
             found.diagnostics += tree.problems
             found.files += dict.fromkeys(tree.read)
     return found
@@ -72,15 +69,36 @@ def _take(found: Translation, path: Path, items: Iterator[Draft | Diagnostic]) -
             found.diagnostics.append(item)
 
 
+def _recognised(path: Path) -> list[Format]:
+    """The formats that a directory plainly is in."""
+    try:
+        names = {entry.name for entry in path.iterdir()}
+    except OSError:
+        return []  # said by whoever reads its manifests
+    marked = [name for name, marks in _MARKS.items() if names.intersection(marks)]
+    return [name for name in marked if _reader(name)[0](Tree(path))]
+
+
+def _reader(name: Format, evaluate: Evaluate | None = None) -> Reader:
+    """What tells a format, and what translates it. Imported here: most directories are in none of them."""
+    if name == "container-monorepo":
+        from innkeeper.manifests.formats.monorepo import containers
+
+        return containers.is_monorepo, containers.translate
+    if name == "app-projects":
+        from innkeeper.manifests.formats.appprojects import projects
+
+        return projects.is_inventory, projects.translate
+    from innkeeper.manifests.formats import proxnix
+
+    return proxnix.is_proxnix, lambda tree: proxnix.translate(tree, evaluate)
+
+
 def _one_file(path: Path) -> Iterator[Draft | Diagnostic]:
+    from innkeeper.manifests.formats.proxnix import translate_text
+
     source = next(read([path]))
     if source.failure is not None:
         yield source.failure
     else:
-        yield from proxnix.translate_text(source.file, source.text, str(path.parent))
-
-
-def _translated(name: str, tree: Tree, evaluate: Evaluate | None) -> Iterator[Draft | Diagnostic]:
-    if name == "proxnix":
-        return proxnix.translate(tree, evaluate)
-    return containers.translate(tree) if name == "container-monorepo" else projects.translate(tree)
+        yield from translate_text(source.file, source.text, str(path.parent))

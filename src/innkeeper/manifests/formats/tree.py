@@ -1,6 +1,6 @@
 """A directory as formats read it: a few known files by their names, and never one that lies elsewhere."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,6 +8,9 @@ from innkeeper.manifests.files import read
 from innkeeper.model.diagnostics import Diagnostic, Location
 
 _MOST_ENTRIES = 10_000
+
+Evaluate = Callable[[Path], str | Diagnostic]
+"""The JSON of the output `proxnix` of the flake in a directory, or why there is none."""
 
 
 @dataclass
