@@ -8,7 +8,7 @@ DEV := $(VENV)/.dev
 # Long runs of whole applications inside real containers; `make guests` has them.
 GUESTS := tests/innkeeper/inside tests/innkeeper/roles
 
-.PHONY: help demo test check lint types contracts unit templates guests parts package bench docs lock clean
+.PHONY: help demo test check lint types contracts unit templates guests parts package bench docs screenshots lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -62,6 +62,9 @@ bench: $(DEV)  ## measure beside the alternatives; writes docs/benchmarks.md
 
 docs: $(DEV)  ## write the generated pages again
 	$(BIN)/python scripts/generate_docs.py
+
+screenshots: $(DEV)  ## pictures of the portal for the docs (needs chromium)
+	$(BIN)/python scripts/screenshots.py
 
 lock: $(DEV)  ## resolve the versions anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate --all-extras pyproject.toml --group pyproject.toml:build -o requirements/core.txt

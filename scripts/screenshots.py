@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "images" / "portal"
 PAGES = {
     "overview": "/",
-    "guests": "/guests",
+    "guests": "/guests?sort=health",
     "guest": "/guests/homelab/Container/docs",
     "new": "/new",
     "form": "/new?step=details&kind=Container&profile=static-website",
@@ -36,9 +36,9 @@ PAGES = {
     "delete": "/guests/homelab/Container/docs/delete",
     "error": "/jobs/999",
 }
-_TALLEST = 1100
+_TALLEST = 1000
 """Pixels of a page that are shown."""
-_QUALITY = 62
+_QUALITY = 56
 
 
 def main() -> None:
@@ -53,11 +53,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as portal, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for scheme, width in (("light", 1280), ("dark", 1280), ("phone", 360)):
-            colours = "dark" if scheme == "dark" else "light"
             context = browser.new_context(
                 base_url=portal.url,
                 viewport={"width": width, "height": 800},
-                color_scheme=colours,
+                color_scheme="dark" if scheme == "dark" else "light",
                 reduced_motion="reduce",
             )
             page = context.new_page()
