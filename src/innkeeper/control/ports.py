@@ -1,6 +1,6 @@
 """What the control plane needs from outside: memory, a queue, git, the network's other services, people."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -400,6 +400,12 @@ class NodeUse:
 
 class Link(Hypervisor, Protocol):
     """A cluster as the control plane sees it: what the engine needs, and what people want to look at."""
+
+    async def glance(self, vmids: Collection[int]) -> tuple[str, Mapping[int, str]]:
+        """A fingerprint of the list of everything, and one of each of these guests' configurations: 1 + N calls.
+
+        The same texts while nothing has changed; a guest that is not there or cannot be read has one of its own.
+        """
 
     async def snapshots(self, guest: ObservedGuest) -> tuple[Snapshot, ...]: ...
     async def tasks(self, vmid: int, limit: int = 50) -> tuple[Task, ...]:

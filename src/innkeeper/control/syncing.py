@@ -43,6 +43,7 @@ async def sync(run: Run) -> Outcome:
     outcome = await _reach(run, source, revision)
     if outcome.state == "succeeded" and not job.request.only:
         await _synced(run, source, revision)
+    await publishing.publish(run)
     return outcome
 
 
@@ -56,6 +57,7 @@ async def rollback(run: Run) -> Outcome:
         await house.store.put_source(source.name, pinned=revision)
         house.bus.tell("source", {"name": source.name})
         await _synced(run, source, revision)
+    await publishing.publish(run)
     return outcome
 
 
@@ -133,7 +135,6 @@ async def _reach(run: Run, source: Source, revision: str, *, ask: bool = False) 
     ):
         scene = Scene(run, source, rendered, declared, policy, links, insider, former)
         outcome = await _gated(scene, ask=ask)
-    await publishing.publish(run)
     return replace(outcome, revision=revision)
 
 

@@ -184,12 +184,15 @@ async def until(condition: Callable[[], Any], seconds: float = SECONDS) -> None:
 
 @asynccontextmanager
 async def home(
-    place: Path, *sources: str, seed: str = SEED, more: str = "", keep_queue: bool = True
+    place: Path, *sources: str, seed: str = SEED, more: str = "", keep_queue: bool = True, real: bool = False
 ) -> AsyncIterator[Home]:
-    """`sources`: more lines of the spec of source `home` (and of others, whole documents)."""
+    """`sources`: more lines of the spec of source `home`; `more`: other documents of the configuration.
+
+    `real`: tasks take the time that they take on a real cluster.
+    """
     (place / "seed.yaml").write_text(seed)
     (place / "faults.yaml").write_text("{}")
-    sim = Simulator(place, place / "seed.yaml", place / "faults.yaml", real=False)
+    sim = Simulator(place, place / "seed.yaml", place / "faults.yaml", real=real)
     urls = await sim.start(0)
     calls: list[Record] = []
     sim._dispatcher.logged = calls.append

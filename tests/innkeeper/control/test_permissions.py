@@ -1,0 +1,113 @@
+"""What the writer of a repository may not do unless whoever runs the server allows it by name."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.innkeeper.control.home import container, home
+
+MACHINE = """\
+apiVersion: innkeeper.dev/v1alpha1
+kind: VirtualMachine
+metadata: {{name: vm}}
+spec:
+  vmid: 200
+  node: pve1
+  memory: 1Gi
+  options: {{{option}}}
+"""
+OWN_CLUSTER = """\
+apiVersion: innkeeper.dev/v1alpha1
+kind: Cluster
+metadata: {name: evil}
+spec:
+  endpoints: ["https://192.0.2.66:8006"]
+  credentials: {tokenID: "root@pam!full", tokenSecret: {env: TOKEN}}
+---
+"""
+OWN_SOURCE = """\
+apiVersion: innkeeper.dev/v1alpha1
+kind: Source
+metadata: {name: mine}
+spec: {url: /etc, allow: [args, roles, secrets]}
+---
+"""
+
+
+def machine(option: str) -> str:
+    return MACHINE.format(option=option)
+
+
+def inside(text: str) -> str:
+    return container("web", 101, configure=text)
+
+
+ATTACKS = [
+    pytest.param(container("web", 101, unprivileged="false"), "privileged", "spec.unprivileged", id="privileged"),
+    pytest.param(
+        container("web", 101, mounts="[{path: /host, source: /etc}]"), "bindMounts", "/etc of the node", id="bind mount"
+    ),
+    pytest.param(container("web", 101, features="{mknod: true}"), "privileged", "mknod", id="mknod"),
+    pytest.param(container("web", 101, options="{dev0: /dev/sda}"), "devices", "spec.options.dev0", id="device"),
+    pytest.param(
+        container("web", 101, options='{hookscript: "local:snippets/x.sh"}'), "hookscripts", "script", id="hookscript"
+    ),
+    pytest.param(machine('args: "-device evil"'), "args", "reach QEMU", id="args"),
+    pytest.param(machine('hostpci0: "0000:01:00"'), "devices", "hostpci0", id="pci"),
+    pytest.param(machine('usb0: "host=1234:5678"'), "devices", "usb0", id="usb"),
+    pytest.param(
+        inside("{secrets: {all: {files: /}}, roles: [{role: base}]}"), "secrets", "secret store", id="secret files"
+    ),
+    pytest.param(
+        inside("{secrets: {v: {vault: v.yml, vaultPasswordCommand: touch /tmp/owned}}, roles: [{role: base}]}"),
+        "secrets", "secret store", id="password command"),
+    pytest.param(
+        inside("{roles: [{role: base, vars: {base_x: {secretRef: {name: env, key: TOKEN}}}}]}"),
+        "secrets", "environment", id="environment"),
+    pytest.param(OWN_CLUSTER + container("web", 101, cluster="lab"), "clusters", "Cluster/evil", id="cluster"),
+    pytest.param(OWN_SOURCE + container("web", 101), "", "cannot tell a server", id="source"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "permission", "said"), ATTACKS)
+async def test_a_repository_does_not_rise_above_its_guests(
+    tmp_path: Path, text: str, permission: str, said: str
+) -> None:
+    async with home(tmp_path) as house:
+        house.upstream.push(bad=text, good=container("good", 150))
+        job = await house.sync()
+        assert job.state == "failed"
+        found = [item for item in job.result["diagnostics"] if item["code"] == "NotAllowed"]  # type: ignore[union-attr,index,call-overload]
+        assert found, job.result
+        assert any(said in str(item) for item in found), found
+        assert all(item["file"] == "bad.yaml" and item["line"] for item in found)  # type: ignore[index,call-overload]
+        assert not permission or any(f"allow: [{permission}]" in str(item) for item in found)
+        assert house.writes == []
+
+
+async def test_own_roles_run_only_where_they_are_allowed(tmp_path: Path) -> None:
+    async with home(tmp_path) as house:
+        role = house.upstream.work / "roles" / "mine" / "tasks"
+        role.mkdir(parents=True)
+        (role / "main.yml").write_text("- command: touch /tmp/owned\n  delegate_to: localhost\n")
+        house.upstream.push(web=container("web", 101, configure="{roles: [{role: mine}]}"))
+        job = await house.sync()
+        assert job.state == "failed"
+        assert "the repository's own code" in job.error
+        assert house.writes == []
+
+
+async def test_what_is_allowed_goes(tmp_path: Path) -> None:
+    async with home(tmp_path, "allow: [privileged]") as house:
+        house.upstream.push(web=container("web", 101, unprivileged="false"))
+        job = await house.sync()
+        assert job.state == "succeeded", job.error
+        assert house.guests[101].config.get("unprivileged", "0") == "0"
+
+
+async def test_a_source_keeps_to_its_clusters(tmp_path: Path) -> None:
+    async with home(tmp_path, "clusters: []") as house:
+        house.upstream.push(web=container("web", 101, cluster="lab"))
+        job = await house.sync()
+        assert job.state == "failed"
+        assert house.writes == []
