@@ -46,7 +46,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Seen:
-    """What is known of one cluster: its fingerprint, and the digest and power of each guest as they were read last."""
+    """What is known of one cluster: its fingerprint, and that of each guest as it was read last."""
 
     fingerprint: str = ""
     guests: dict[int, str] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -71,6 +71,10 @@ class Proxmox:
         What it does not show: nics, notes, and the other settings that only a guest's own configuration holds.
         """
         return listing.fingerprint(await self.session.get("/cluster/resources"))
+
+    async def glance(self, vmids: Collection[int]) -> tuple[str, Mapping[int, str]]:
+        """See Link.glance."""
+        return await observe.glance(self.session, vmids)
 
     async def guest(self, vmid: int) -> ObservedGuest | None:
         return await observe.one(self.session, vmid)

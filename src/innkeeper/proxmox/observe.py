@@ -6,11 +6,12 @@ proof: a guest that is not where the list says is looked up again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from innkeeper.engine.errors import Conflict, Stalled, Waiting
+from innkeeper.engine.errors import Conflict, EngineError, Stalled, Waiting
 from innkeeper.engine.ports import Scope
 from innkeeper.model.observed import ClusterView, Node, ObservedGuest
 from innkeeper.proxmox import listing
@@ -149,6 +150,24 @@ async def read_one(session: Session, row: Row, *, power: bool) -> ObservedGuest:
         status = await session.get(f"{row.path}/status/current", row.node)
         guest = replace(guest, power=listing.power(status.get("qmpstatus") or status.get("status")))
     return guest
+
+
+async def glance(session: Session, vmids: Collection[int]) -> tuple[str, dict[int, str]]:
+    """What a poll of the list shows, and a fingerprint of each of these guests' configurations."""
+    rows: Rows = await session.get("/cluster/resources")
+    known = listing.read_guests(rows)
+
+    async def look(vmid: int) -> str:
+        if vmid not in known:
+            return "not there"
+        try:
+            answer = await session.read(f"{known[vmid].path}/pending", known[vmid].node)
+        except EngineError as error:
+            return error.message
+        return hashlib.sha256(answer.body).hexdigest()
+
+    chosen = list(vmids)
+    return listing.fingerprint(rows), dict(zip(chosen, await asyncio.gather(*map(look, chosen)), strict=True))
 
 
 async def one(session: Session, vmid: int) -> ObservedGuest | None:
