@@ -1,0 +1,116 @@
+"""The real command: what it says, what it refuses, what it never shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from innkeeper.engine.errors import Stalled
+from innkeeper.serving.settings import read_settings
+
+CANARY = "canary-0b9e3f55"
+CLUSTER = """\
+apiVersion: innkeeper.dev/v1alpha1
+kind: Cluster
+metadata: {name: lab}
+spec:
+  endpoints: ["https://127.0.0.1:1"]
+  credentials: {tokenID: "root@pam!full", tokenSecret: {env: CANARY}}
+---
+apiVersion: innkeeper.dev/v1alpha1
+kind: Source
+metadata: {name: home}
+spec:
+  url: http://127.0.0.1:1/home.git
+  interval: 1s
+  credentials: {username: ada, password: {env: CANARY}}
+  webhook: {secret: {env: CANARY}}
+"""
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "innkeeper", "serve", "--listen", "127.0.0.1:0", *words]
+
+
+@contextmanager
+def serving(place: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    environ = {**os.environ, "CANARY": CANARY}
+    with (
+        (place / "log").open("w") as log,
+        subprocess.Popen(
+            command("--data", str(place / "data"), *words), stdout=subprocess.PIPE, stderr=log, text=True, env=environ
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            assert line, (place / "log").read_text()
+            yield process, json.loads(line)
+        finally:
+            process.kill()
+
+
+def test_it_says_where_it_is_and_ends_in_order(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, ready):
+        assert set(ready) == {"url", "setup"}
+        assert ready["setup"].startswith(f"{ready['url']}/setup?")
+        with urllib.request.urlopen(f"{ready['url']}/healthz") as answer:
+            assert answer.status == 200
+        second = subprocess.run(
+            command("--data", str(tmp_path / "data")), capture_output=True, text=True, timeout=60, check=False
+        )
+        assert second.returncode == 1
+        assert "another Innkeeper works on" in second.stderr
+        assert "Traceback" not in second.stderr
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert (tmp_path / "data" / "repositories" / "portal.git" / "HEAD").is_file()
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0, "nobody else reads it"
+
+
+def test_secrets_are_never_shown(tmp_path: Path) -> None:
+    """Neither in the log, nor on disk, nor in what it answers, while everything that it reaches for is away."""
+    (tmp_path / "config.yaml").write_text(CLUSTER)
+    with serving(tmp_path, "--config", str(tmp_path / "config.yaml")) as (process, ready):
+        import time
+
+        time.sleep(4)  # several fetches and looks that fail
+        request = urllib.request.Request(f"{ready['url']}/hooks/home", b"{}", {"X-Signature-256": "sha256=00"})
+        try:
+            urllib.request.urlopen(request)
+        except urllib.error.HTTPError as error:
+            assert error.code in (401, 403)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    held = [path for path in tmp_path.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
+    assert held == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("kind: Source\n", "the configuration has"),
+        (CLUSTER.replace("interval: 1s", "interval: soon"), "spec.interval"),
+        (CLUSTER.replace("interval: 1s", "clusters: [lba]"), "there is no cluster lba"),
+        (CLUSTER.replace("http://127.0.0.1:1", "https://ada:secret@git.example.org"), "spec.url"),
+    ],
+)
+def test_a_faulty_configuration_is_not_guessed_at(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(Stalled, match=said):
+        read_settings(tmp_path / "data", tmp_path / "config.yaml", "", {})
+
+
+def test_listening_where_nobody_can(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "innkeeper", "serve", "--data", str(tmp_path), "--listen", "nonsense"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "HOST:PORT" in done.stderr) == (1, True)
