@@ -1,5 +1,6 @@
 """The whole way on real parts: Gitea, its signed webhooks, `innkeeper serve`, git, and pvesim for Proxmox."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,12 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import httpx2
 import pytest
 
+from innkeeper.model.jobs import ENDED
 from tests.innkeeper.forge.giteaserver import Gitea
 from tests.pvesim.running import ONE_NODE, SECRET, Sim, start
 
@@ -36,6 +40,7 @@ metadata: {{name: home}}
 spec:
   url: "{repository}.git"
   interval: 1d
+  write: guests
   allow: [clusters, roles, secrets]
   credentials: {{username: boss, password: {{env: FORGE_TOKEN}}}}
   webhook: {{secret: {{env: WEBHOOK_SECRET}}}}
@@ -125,6 +130,7 @@ def house(gitea_server: Gitea, tmp_path_factory: pytest.TempPathFactory) -> Iter
     sim = start(tmp_path, ONE_NODE)
     server = Server(gitea_server, repository, sim, tmp_path)
     try:
+        server.start()
         gitea_server.webhook(repository, f"http://{server.address}/hooks/home", WEBHOOK)
         gitea_server.write(repository, "db.yaml", container("db", 101))
         found = House(gitea_server, repository, sim, server, tmp_path)
@@ -153,7 +159,6 @@ class Server:
             "FORGE_TOKEN": gitea.token(scopes=("write:repository", "write:issue", "read:user")),
             "CANARY": CANARY,
         }
-        self.start()
 
     def start(self) -> None:
         options = {"--listen": self.address, "--data": str(self.folder / "data")}
@@ -164,13 +169,29 @@ class Server:
                 stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **self.secrets},
             )  # fmt: skip
         assert self.process.stdout
-        assert self.process.stdout.readline(), (self.folder / "serve.log").read_text()
+        if not (line := self.process.stdout.readline()):
+            self.end(signal.SIGTERM)
+            raise AssertionError((self.folder / "serve.log").read_text())
+        self.setup = str(json.loads(line)["setup"])
+
+    @contextmanager
+    def portal(self) -> Iterator[httpx2.Client]:
+        """A browser of the first admin, who came by the one-time link, with the token that forms carry."""
+        with httpx2.Client(base_url=f"http://{self.address}", timeout=60) as browser:
+            form = {"secret": self.setup.partition("secret=")[2], "name": "kate", "password": "correct horse battery"}
+            assert browser.post("/setup", data={**form, "csrf": _token(browser, self.setup)}).status_code == 303
+            browser.headers["x-csrf-token"] = _token(browser, "/settings")
+            yield browser
 
     def end(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
         self.process.wait(20)
         assert self.process.stdout
         self.process.stdout.close()
+
+
+def _token(browser: httpx2.Client, page: str) -> str:
+    return browser.get(page, headers={"accept": "text/html"}).text.partition('name="csrf" value="')[2].partition('"')[0]
 
 
 def test_manifests_with_errors_fail_the_status(house: House) -> None:
@@ -234,6 +255,33 @@ def test_a_closed_pull_request_leads_to_nothing(house: House) -> None:
     assert house.running() == ["db"]
 
 
+def test_a_form_proposes_and_merging_brings_the_guest(house: House) -> None:
+    gitea, repository = house.gitea, house.repository
+    form = {
+        "source": "home",
+        "name": "formed",
+        "cluster": "home",
+        "cores": 1,
+        "memory": 512,
+        "disk": 4,
+        "bridge": "vmbr0",
+    }
+    with house.server.portal() as portal:
+        answer = portal.post("/api/v1/forms", params={"pull": True}, json=form)
+        assert answer.status_code == 202, answer.text
+        job = f"/api/v1/jobs/{answer.json()['id']}"
+        done = until(lambda: found if (found := portal.get(job).json())["state"] in ENDED else None, "the proposal")
+    assert done and done["state"] == "succeeded", done
+    pull = gitea.call("GET", f"/repos/{repository}/pulls/{done['result']['pull']}")
+    assert done["result"]["url"] == pull["html_url"]
+    _, text = house.plan(pull["number"], pull["head"]["sha"])
+    assert "Container/formed" in text
+    assert "guests/" in text
+    assert "formed" not in house.running()
+    gitea.merge(repository, pull["number"])
+    until(lambda: "formed" in house.running(), "the guest that was asked for")
+
+
 def test_a_killed_server_that_lost_its_database_goes_on(house: House) -> None:
     gitea, repository = house.gitea, house.repository
     head = gitea.write(repository, "kept.yaml", container("kept", 107), new="kept")
@@ -266,8 +314,8 @@ def test_from_pull_request_to_guests(house: House) -> None:
     assert "cpu.cores: 2" in text
     assert house.status(head) == ("success", "1 to create, 1 to update")
     assert house.writes() == before
-    assert house.running() == ["db"]
+    assert "web" not in house.running()
 
     gitea.merge(repository, pull)
-    until(lambda: house.running() == ["db", "web"], "the guests after the merge")
+    until(lambda: "web" in house.running(), "the guest after the merge")
     until(lambda: house.sim.call("GET", "/nodes/pve/lxc/101/config").data["cores"] == 2, "the cores")
