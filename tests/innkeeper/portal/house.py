@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +65,7 @@ class House:
 def opened(
     place: Path,
     *,
-    cluster: str = _DEFAULTS,
+    cluster: Callable[[running.Sim], str] = lambda _: _DEFAULTS,
     source: str = "",
     more: str = "",
     seed: Mapping[str, Any] = running.THREE_NODES,
@@ -77,7 +77,7 @@ def opened(
     made.push("begin", readme="")
     source = textwrap.indent(textwrap.dedent(source), "  ")
     urls = ", ".join(sim.urls.values())
-    text = _CLUSTER.format(endpoints=urls, cafile=sim.cafile, url=made.bare, cluster=cluster, source=source)
+    text = _CLUSTER.format(endpoints=urls, cafile=sim.cafile, url=made.bare, cluster=cluster(sim), source=source)
     (place / "config.yaml").write_text(text + more)
     log = (place / "serve.log").open("w")
     told = ["--listen", "127.0.0.1:0", "--data", str(place / "data"), "--config", str(place / "config.yaml")]
@@ -100,4 +100,6 @@ def opened(
         if server.stdout:
             server.stdout.close()
         log.close()
+        sim.process.terminate()
+        sim.process.wait(60)  # real containers end in their own time
         sim.stop()

@@ -46,11 +46,14 @@ def ended(page: Page, word: str = "Succeeded") -> None:
     assert state.inner_text().strip() == word, page.locator("main").inner_text()
 
 
+@pytest.mark.timeout(400)
 def test_the_whole_story(page: Page, house: House) -> None:
     first_sign_in(page, house)
     create_by_the_form(page, house)
     change_in_git(page, house)
+    edit_by_the_form(page, house)
     see_drift_and_heal(page, house)
+    adopt_drift_into_git(page, house)
     approve_a_replacement(page, house)
     roll_back(page, house)
     delete_by_the_form(page, house)
@@ -77,9 +80,7 @@ def create_by_the_form(page: Page, house: House) -> None:
     page.wait_for_url("**/new/review")
     expect(page.get_by_role("region", name="guests/container-garden.yaml")).to_contain_text("memory: 512Mi")
     page.get_by_role("button", name="Commit").click()
-    ended(page)
-    page.locator("section[aria-labelledby=facts] a", has_text="job").click()
-    ended(page)
+    committed(page)
     assert names(house) == {"inn", "garden"}
     house.upstream.pull()
     assert "kind: Container" in (house.upstream.work / "guests/container-garden.yaml").read_text()
@@ -102,6 +103,36 @@ def change_in_git(page: Page, house: House) -> None:
     row = page.locator("tr", has=page.locator("th", has_text=re.compile("^memory")))
     expect(row).to_contain_text("768Mi", timeout=SECONDS)  # the page looks again by itself
     assert house.config(vmid(house))["memory"] == 768
+
+
+def edit_by_the_form(page: Page, house: House) -> None:
+    page.goto("/guests/homelab/Container/garden")
+    page.get_by_role("link", name="Edit").click()
+    assert page.locator("#memory").input_value() == "768"
+    page.locator("#cores").fill("2")
+    page.get_by_role("button", name="Review").click()
+    expect(page.locator("h2", has_text="Plan:")).to_contain_text("1 to update")
+    page.get_by_role("button", name="Commit").click()
+    committed(page)
+    assert house.config(vmid(house))["cores"] == 2
+    page.goto("/guests/homelab/Container/garden")
+
+
+def committed(page: Page) -> None:
+    """The commit, and the sync that follows it, succeed."""
+    ended(page)
+    page.locator("section[aria-labelledby=facts] a", has_text="job").click()
+    ended(page)
+
+
+def adopt_drift_into_git(page: Page, house: House) -> None:
+    number = vmid(house)
+    house.sim.call("PUT", f"/nodes/{house.node(number)}/lxc/{number}/config", {"memory": 1024})
+    page.get_by_role("button", name="Adopt into git").click(timeout=SOON)
+    committed(page)
+    house.upstream.pull()
+    assert "memory: 1Gi" in (house.upstream.work / "guests/container-garden.yaml").read_text()
+    assert house.config(number)["memory"] == 1024
 
 
 def see_drift_and_heal(page: Page, house: House) -> None:
@@ -161,9 +192,7 @@ def delete_by_the_form(page: Page, house: House) -> None:
     expect(button).to_be_disabled()
     page.get_by_label("Type garden to confirm").fill("garden")
     button.click()
-    ended(page)
-    page.locator("section[aria-labelledby=facts] a", has_text="job").click()
-    ended(page)
+    committed(page)
     assert names(house) == {"inn"}
 
 
