@@ -225,3 +225,18 @@ def test_which_format_it_is(tmp_path: Path) -> None:
     assert len(loaded(tmp_path, both, "app-projects").declared.guests) == 1
     native = {"a.yaml": CLUSTER.replace("Cluster", "Container").split("spec:")[0] + "spec: {memory: 512Mi}\n"}
     assert only(loaded(tmp_path / "b", {**native, "config.env": ""}, "native")).ref.name == "home"
+
+
+def test_a_variable_that_nothing_is_made_of_is_said(tmp_path: Path) -> None:
+    found = inventory(tmp_path, "lxc_memory: 512\nkvm_cores: 2\nproxmox_validate_certs: false\n")
+    assert [(item.code, item.summary, item.detail) for item in found.diagnostics] == [
+        ("NotTranslated", "lxc_memory: nothing is made of this", "Did you mean lxc_memory_mb?")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"vms": {"a\\nb": {}}}', '{"vms": {"a": {"x\\u001b[31m": 1}}}', '{"a\\n": 1, "a\\n": 2}']
+)
+def test_a_name_that_would_play_with_a_terminal(tmp_path: Path, text: str) -> None:
+    (wrong,) = errors(loaded(tmp_path, {"config.json": text}, "proxnix"))
+    assert wrong.isprintable()

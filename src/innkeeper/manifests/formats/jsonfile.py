@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from innkeeper.manifests.origins import finding
+from innkeeper.manifests.validation import described
 from innkeeper.manifests.yamltext import Place, places
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.objects import Origin
@@ -43,7 +44,9 @@ def read_json(file: str, text: str) -> JsonFile | Diagnostic:
         place = Origin(Location(file, error.lineno, error.colno))
         return finding("BadJSON", place, "", f"this is not JSON: {error.msg}", "Check commas, quotes and brackets.")
     except _Twice as error:
-        return finding("DuplicateKey", Origin(Location(file)), "", f"{error} is given twice", "Keep one of them.")
+        return finding(
+            "DuplicateKey", Origin(Location(file)), "", f"{described(str(error))} is given twice", "Keep one of them."
+        )
     except ValueError as error:
         return finding("BadJSON", Origin(Location(file)), "", f"this is not JSON: {error}", "Write a plain number.")
     except RecursionError:
@@ -52,6 +55,9 @@ def read_json(file: str, text: str) -> JsonFile | Diagnostic:
         return _deep(file)
     if not isinstance(data, dict):
         return finding("WrongType", Origin(Location(file)), "", "this is not a JSON object", "Begin it with {.")
+    if (odd := _odd_key(data)) is not None:
+        problem = f"{described(odd)} as a name holds a control character"
+        return finding("BadCharacter", Origin(Location(file)), "", problem, "Remove it.")
     return JsonFile(file, text, data)
 
 
@@ -70,6 +76,15 @@ def _refused(word: str) -> object:
 def _deep(file: str) -> Diagnostic:
     advice = "Look for a bracket too many."
     return finding("TooDeep", Origin(Location(file)), "", f"nested more than {_DEEPEST} deep", advice)
+
+
+def _odd_key(value: object) -> str | None:
+    if isinstance(value, dict):
+        return next((key for key in value if not key.isprintable()), None) or next(
+            (odd for item in value.values() if (odd := _odd_key(item)) is not None), None
+        )
+    items = value if isinstance(value, list) else ()
+    return next((odd for item in items if (odd := _odd_key(item)) is not None), None)
 
 
 def _too_deep(value: object, depth: int = 0) -> bool:

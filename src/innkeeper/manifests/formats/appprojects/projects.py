@@ -1,5 +1,6 @@
 """`app_projects` to Applications (containers) or VirtualMachines, and `proxmox_*` to the Cluster."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,10 +11,16 @@ from innkeeper.manifests.formats.translated import Original, Traced
 from innkeeper.manifests.formats.tree import Tree
 from innkeeper.manifests.origins import Places, finding
 from innkeeper.manifests.validation import described
+from innkeeper.manifests.vocabulary import nearest
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.objects import Origin
 
 _PORT = 8006
+_ELSEWHERE = frozenset(
+    {PROJECTS, "proxmox_password", "proxmox_api_password", "proxmox_token_secret", "proxmox_api_token_secret"}
+    | {"proxmox_validate_certs"}
+)
+"""Variables that nobody asks for: secrets come from the environment, certificates are always checked."""
 _KNOWN = frozenset({"envs", "role", "branch", "env_vars", *PORTS.values(), *REPOSITORY, *KEYS})
 _KNOWN_ENV = frozenset({"name", "vmid", "ip", "gateway", "branch", "env_vars", *PORTS.values()})
 Raw = Mapping[str, object]
@@ -34,6 +41,18 @@ def translate(tree: Tree) -> Iterator[Draft | Diagnostic]:
     items = list(_Inventory(tree, variables).items())
     yield from variables.problems
     yield from items
+    yield from _never_asked(variables)
+
+
+def _never_asked(variables: Variables) -> Iterator[Diagnostic]:
+    """Variables that look like ours and that nothing was made of."""
+    kind = "kvm" if "kvm_template" in variables.asked else "lxc"
+    ours = re.compile(rf"(proxmox|app|{kind})_\w+")
+    for name in variables.values:
+        if ours.fullmatch(name) and name not in variables.asked and name not in _ELSEWHERE:
+            near = nearest(name, variables.asked)
+            advice = f"Did you mean {near}?" if near else "Innkeeper leaves it to Ansible."
+            yield finding("NotTranslated", variables.origin(name), name, "nothing is made of this", advice, "warning")
 
 
 @dataclass

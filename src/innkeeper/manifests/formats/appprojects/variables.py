@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from innkeeper.manifests.formats.tree import Tree
 from innkeeper.manifests.origins import Passage, finding
+from innkeeper.manifests.validation import described
 from innkeeper.manifests.yamltext import documents
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.objects import Origin
@@ -45,6 +46,8 @@ class Variables:
     passages: dict[str, Passage] = field(default_factory=dict)
     vaults: list[str] = field(default_factory=list)
     problems: list[Diagnostic] = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+    """The variables that were asked for."""
 
     def origin(self, path: str) -> Origin:
         """Where a variable, or a part of one, stands."""
@@ -53,6 +56,7 @@ class Variables:
 
     def get(self, name: str, default: object = None) -> object:
         """A variable with references to others followed; `default` where it is not given."""
+        self.asked.add(name)
         value = self.resolve(self.values.get(name), name)
         return default if value is None or value == "" else value
 
@@ -69,7 +73,7 @@ class Variables:
                 return self.resolve(self.values[name], name, depth + 1)
             if self.vaults or name.startswith(_OF_VAULT):
                 return Secret(STORE, name)
-        problem = f"{value} is a template that only Ansible can fill in"
+        problem = f"{described(value)} is a template that only Ansible can fill in"
         advice = "Write the value, or the name of one variable in {{ }}."
         self.problems.append(finding("Unresolved", self.origin(path), path, problem, advice))
         return None
