@@ -12,7 +12,9 @@ from innkeeper.model.plan import Json
 async def commit(run: Run) -> Outcome:
     house, job = run.house, run.job
     source, payload = house.source(job.request.source), job.request.payload
-    files = payload.get("files")
+    files, form = payload.get("files"), payload.get("form")
+    if isinstance(form, dict) and form.get("profile"):
+        await house.store.update_job(job.id, ("running",), profile=str(form["profile"]))
     changes = [
         FileChange(str(item["path"]), None if item.get("text") is None else str(item["text"]))
         for item in (files if isinstance(files, list) else ())

@@ -1,21 +1,23 @@
 """Who is told of services: every exposed guest that is well, at the address that it really has."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from innkeeper.control.house import House
 from innkeeper.control.ports import GuestQuery, Service
-from innkeeper.control.running import Run
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.exposure import Expose
+from innkeeper.model.jobs import Level
 from innkeeper.model.records import GuestRecord
 
 _KNOWN = "published"
 _MOST = 1_000_000
 
 
-async def publish(run: Run) -> None:
-    """Tell every publisher all services that there are. Their troubles are lines of the log, and tried again."""
-    house = run.house
+Say = Callable[[str, Level], None]
+
+
+async def publish(house: House, say: Say) -> None:
+    """Tell every publisher all services that there are. Their troubles are said, and tried again."""
     if not house.publishers or not await _seen_all(house):
         return
     page = await house.store.guests(GuestQuery(limit=_MOST))
@@ -25,9 +27,9 @@ async def publish(run: Run) -> None:
     for publisher in house.publishers:
         try:
             for line in await publisher.publish(found):
-                run.say(f"{publisher.name}: {line}", phase="publish")
+                say(f"{publisher.name}: {line}", "info")
         except EngineError as error:
-            run.say(f"{publisher.name}: {error}", "warning", phase="publish")
+            say(f"{publisher.name}: {error}", "warning")
     await house.store.put_value(_KNOWN, [_key(item.source, str(item.ref)) for item in found])
 
 

@@ -11,6 +11,7 @@ from innkeeper.control import operating, publishing, recording
 from innkeeper.control.approval import Wish, bold, grave, harmless
 from innkeeper.control.comment import summary
 from innkeeper.control.errors import Denied
+from innkeeper.control.locating import located
 from innkeeper.control.ports import Commit, GuestQuery, Link
 from innkeeper.control.rendering import Rendered, leaving, render, repository_path
 from innkeeper.control.running import Outcome, Run
@@ -43,7 +44,7 @@ async def sync(run: Run) -> Outcome:
     outcome = await _reach(run, source, revision)
     if outcome.state == "succeeded" and not job.request.only:
         await _synced(run, source, revision)
-    await publishing.publish(run)
+    await publishing.publish(house, run.say)
     return outcome
 
 
@@ -57,7 +58,7 @@ async def rollback(run: Run) -> Outcome:
         await house.store.put_source(source.name, pinned=revision)
         house.bus.tell("source", {"name": source.name})
         await _synced(run, source, revision)
-    await publishing.publish(run)
+    await publishing.publish(house, run.say)
     return outcome
 
 
@@ -236,7 +237,7 @@ async def _recorded(scene: Scene, seen: Prepared) -> None:
     run, house, source = scene.run, scene.run.house, scene.source.name
     now = house.now()
     found = recording.records(seen, source, scene.former, now, scene.where)
-    found = tuple([await _located(scene, seen, item) for item in found])
+    found = await located(found, seen, scene.links)
     await house.store.put_guests(source, found, whole=not seen.policy.only)
     drifted = recording.drifts(seen, source, scene.former, now)
     if seen.policy.only:
@@ -244,20 +245,6 @@ async def _recorded(scene: Scene, seen: Prepared) -> None:
         drifted += tuple(item for item in others if not seen.policy.selects(item.ref))
     await house.store.put_drift(drifted, source)
     house.bus.tell("guest", {"source": source, "job": run.job.id})
-
-
-async def _located(scene: Scene, seen: Prepared, record: GuestRecord) -> GuestRecord:
-    """With the address that a lease gave; asked once, where the manifest does not tell it."""
-    link = scene.links.get(record.cluster)
-    if record.address or record.power != "running" or record.vmid is None:
-        return record
-    if link is None or isinstance(link, Unreachable):
-        return record
-    guest = next((item.observed for item in seen.decisions if item.guest.ref == record.ref), None)
-    try:
-        return recording.addressed(record, await link.addresses(guest)) if guest is not None else record
-    except EngineError:
-        return record
 
 
 async def records_of(run: Run, source: str) -> dict[Ref, GuestRecord]:

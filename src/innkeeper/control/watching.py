@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import cast
 
-from innkeeper.control import notices, recording
+from innkeeper.control import notices, publishing, recording
 from innkeeper.control.house import House
+from innkeeper.control.locating import located
 from innkeeper.control.ports import GuestQuery, Link, Task
 from innkeeper.control.rendering import Rendered, leaving, render, repository_path
 from innkeeper.control.requests import request
@@ -22,7 +23,7 @@ from innkeeper.control.syncing import MOST, SHORT
 from innkeeper.engine.errors import EngineError
 from innkeeper.engine.reconcile import Prepared, prepare
 from innkeeper.model.diagnostics import Location
-from innkeeper.model.jobs import Request
+from innkeeper.model.jobs import Level, Request
 from innkeeper.model.objects import Cluster
 from innkeeper.model.plan import Json
 from innkeeper.model.records import Drift, GuestRecord
@@ -42,6 +43,7 @@ WHOLE = 300.0
 _HEALED_AGAIN = timedelta(minutes=5)
 _BACKOFF = timedelta(seconds=20)
 _logger = logging.getLogger(__name__)
+_LEVELS: Mapping[Level, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 @dataclass(slots=True)
@@ -181,7 +183,7 @@ class Watch:
         def where(place: Location) -> tuple[str, int]:
             return repository_path(place.file, rendered.place, source), place.line
 
-        found = recording.records(prepared, source.name, former, now, where)
+        found = await located(recording.records(prepared, source.name, former, now, where), prepared, links)
         drifted = recording.drifts(prepared, source.name, former, now)
         known = {(item.ref, item.field) for item in await house.store.drifts(source=source.name)}
         drifted = tuple(
@@ -195,6 +197,7 @@ class Watch:
         fresh = await house.store.put_drift(drifted, source.name)
         if any(_differs(item, former.get(item.ref)) for item in found) or len(found) != len(former):
             house.bus.tell("guest", {"source": source.name})
+            await publishing.publish(house, lambda line, level: _logger.log(_LEVELS[level], "%s", line))
         if fresh:
             house.bus.tell("drift", {"source": source.name})
             with suppress(EngineError):

@@ -111,9 +111,23 @@ class Worker:
         if done is None:
             return
         self._tell(done, outcome.kind)
+        if job.request.type == "sync" and not job.request.only and outcome.state in ("succeeded", "waiting"):
+            await self._patiently(lambda: self._supersede(job))
         task = asyncio.create_task(notices.ended(self.house, done, outcome))
         self._told.add(task)
         task.add_done_callback(self._told.discard)
+
+    async def _supersede(self, job: Job) -> None:
+        """Older plans of the source that wait for a person are of the past: this job has looked since."""
+        for old in await self.house.store.jobs(states=("waiting",), source=job.request.source):
+            if old.id < job.id and old.request.type == "sync":
+                changes = {
+                    "state": "cancelled",
+                    "summary": f"job {job.id} took its place",
+                    "finished_at": self.house.now(),
+                }
+                if gone := await self.house.store.update_job(old.id, ("waiting",), **changes):
+                    self._tell(gone)
 
     def _tell(self, job: Job, kind: str = "") -> None:
         self.house.bus.tell("job", {"id": job.id, "state": job.state, "source": job.request.source, "error": kind})

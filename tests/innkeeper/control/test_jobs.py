@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from innkeeper.control.ports import Notice
+from innkeeper.control.scheduling import Schedule
+from innkeeper.control.watching import Watch
 from innkeeper.engine.errors import Conflict
 from innkeeper.engine.errors import Waiting as Later
+from innkeeper.model.objects import Ref
 from tests.innkeeper.control.home import ADA, container, home, until
 
 
@@ -162,3 +165,69 @@ async def test_a_snapshot_is_taken_before_a_risky_change(tmp_path: Path) -> None
         job = await house.sync(snapshot=True)
         assert job.state == "succeeded", job.error
         assert list(house.guests[101].snapshots) == [f"innkeeper-before-{job.id}"]
+
+
+async def test_a_newer_plan_takes_the_place_of_one_that_waits(tmp_path: Path) -> None:
+    async with home(tmp_path, "sync: manual") as house:
+        house.upstream.push(web=container("web", 101))
+        first = await house.sync()
+        house.upstream.push(db=container("db", 102))
+        second = await house.sync()
+        old = await house.done(first)
+        assert (old.state, old.summary) == ("cancelled", f"job {second.id} took its place")
+        assert (second.state, second.summary) == ("waiting", "2 to create")
+
+
+async def test_snapshots_by_the_clock_are_thinned(tmp_path: Path) -> None:
+    async with home(tmp_path, "snapshots: {every: 1s, keep: 2}", "interval: 1h") as house:
+        house.upstream.push(web=container("web", 101))
+        await house.sync()
+        await house.done(await house.commands.snapshot(ADA, "home", Ref("Container", "web"), "mine"))
+        clock = asyncio.create_task(Schedule(house.house).run())
+        seen: set[str] = set()
+
+        async def taken() -> bool:
+            seen.update(house.guests[101].snapshots)
+            return len(seen) >= 5
+
+        await until(taken)
+        clock.cancel()
+        await asyncio.gather(clock, return_exceptions=True)
+        jobs = [job for job in await house.house.store.jobs() if job.request.trigger == "schedule"]
+        await asyncio.gather(*map(house.done, jobs))
+        left = sorted(house.guests[101].snapshots)
+        assert left[-1] == "mine", "a person's own stay"
+        assert len(left) == 3
+        assert all(name.startswith("innkeeper-auto-") for name in left[:2])
+
+
+async def test_a_lease_is_told_once_it_is_there(tmp_path: Path) -> None:
+    """The address of a guest without a static one comes from its cluster; what is published waits for it."""
+
+    class Told:
+        name = "told"
+        services: tuple[str, ...] = ()
+
+        async def publish(self, services: object) -> tuple[str, ...]:
+            self.services = tuple(item.address for item in services)  # type: ignore[attr-defined]
+            return ()
+
+    async with home(tmp_path) as house:
+        told = Told()
+        object.__setattr__(house.house, "publishers", (told,))
+        fields = {"running": "true", "network": "[{name: eth0, ip: dhcp}]", "expose": "{domain: www.example.org}"}
+        house.upstream.push(web=container("web", 101, **fields))
+        await house.sync()
+        watch = asyncio.create_task(Watch(house.house, 0.2).run())
+
+        async def known() -> bool:
+            return bool((await house.record("web")).address)
+
+        await until(known)
+
+        async def published() -> bool:
+            return told.services == ((await house.record("web")).address,)
+
+        await until(published)
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
