@@ -56,6 +56,8 @@ def status(
     With --server (or INNKEEPER_SERVER) and no path, it shows what that server keeps.
     """
     if server and not paths:
+        if watch or only or project or env or written:
+            raise typer.BadParameter("these options look at manifests here; with a server, name a path too")
         remote.guests(server, ca_file, output)
         return
     from innkeeper import runtime

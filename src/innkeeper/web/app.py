@@ -17,6 +17,8 @@ from innkeeper.web.streams import Streams
 
 
 def create_app(parts: Parts) -> FastAPI:
+    """ValueError: a route does not say who may use it."""
+
     @asynccontextmanager
     async def counting(_: FastAPI) -> AsyncIterator[None]:
         task = asyncio.create_task(parts.metrics.watch(parts.bus, parts.store))
@@ -35,9 +37,8 @@ def create_app(parts: Parts) -> FastAPI:
     document.install(app)
     for router in pages.routers():
         app.include_router(router, include_in_schema=False)
-    if (static := render.HERE / "static").is_dir():
-        app.mount("/static", StaticFiles(directory=static), "static")
-    deps.table(app)
+    app.mount("/static", StaticFiles(directory=render.HERE / "static"), "static")
+    deps.table(app)  # a route without a least role ends it here
     app.add_middleware(Edge, secure=parts.secure)
     if parts.server.trusted_proxies:
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(parts.server.trusted_proxies))
