@@ -8,7 +8,7 @@ from pathlib import Path
 from innkeeper import runtime
 from innkeeper.control.ports import Finding, Link
 from innkeeper.engine.errors import EngineError
-from innkeeper.model.objects import Cluster, ClusterSpec, Declared
+from innkeeper.model.objects import Cluster, Declared
 from innkeeper.planner.policy import Unreachable
 from innkeeper.proxmox.hypervisor import Proxmox
 
@@ -22,7 +22,7 @@ class KeptLinks:
     def __init__(self, counted: Heard = lambda method, path, status: None) -> None:
         """`counted` is told of every answer of every cluster's API; from the thread that asks."""
         self._counted = counted
-        self._open: dict[tuple[str, ClusterSpec], Proxmox] = {}
+        self._open: dict[tuple[str, str], Proxmox] = {}
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
@@ -31,7 +31,7 @@ class KeptLinks:
         yield {cluster.name: await self._one(cluster) for cluster in clusters}
 
     async def _one(self, cluster: Cluster) -> Link | Unreachable:
-        key = cluster.name, cluster.spec
+        key = cluster.name, cluster.spec.model_dump_json()  # a spec may hold maps, and has no hash then
         async with self._lock:
             if key not in self._open:
                 try:
