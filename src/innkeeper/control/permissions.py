@@ -17,8 +17,9 @@ from innkeeper.model.sources import Permission, Source
 
 _DEVICES = ("dev", "hostpci", "usb", "serial", "parallel")
 _RAW = ("lxc",)
-_HARMLESS_DEVICES = frozenset({"socket"})
-"""A serial port to look at the console by."""
+_HARMLESS_DEVICES = frozenset({"socket", "spice"})
+"""A serial port to look at the console by, and a USB port of the viewer's own machine."""
+_DRIVES = ("ide", "sata", "scsi", "virtio", "efidisk", "tpmstate")
 
 
 def denied(loaded: Loaded, source: Source, own_roles: Path) -> tuple[Diagnostic, ...]:
@@ -55,6 +56,10 @@ def _uses(guest: Guest, own_roles: Path) -> Iterator[tuple[Permission, str, str]
     """Everything in a guest's manifest that needs a permission, with its field."""
     if isinstance(guest.spec, ContainerSpec):
         yield from _container(guest.spec)
+    else:
+        for index, disk in enumerate(guest.spec.disks or ()):
+            if disk.import_from is not None and disk.import_from.startswith("/"):
+                yield "devices", f"spec.disks.{index}.importFrom", "a file of the node is read"
     for name, value in guest.spec.options.items():
         yield from _option(name, str(value))
     if guest.spec.configure is not None:
@@ -62,6 +67,8 @@ def _uses(guest: Guest, own_roles: Path) -> Iterator[tuple[Permission, str, str]
 
 
 def _container(spec: ContainerSpec) -> Iterator[tuple[Permission, str, str]]:
+    if spec.template is not None and spec.template.startswith("/"):
+        yield "devices", "spec.template", "a file of the node is read"
     if spec.unprivileged is False:
         yield "privileged", "spec.unprivileged", "the container is privileged"
     for index, mount in enumerate(spec.mounts or ()):
@@ -93,12 +100,21 @@ def _option(name: str, value: str) -> Iterator[tuple[Permission, str, str]]:
         yield "devices", path, "a device of the node is passed"
     elif name == "unprivileged" and value in ("0", "False"):
         yield "privileged", path, "the container is privileged"
-    elif base == "mp" and value.startswith("/"):
+    elif base == "virtiofs" or (base == "mp" and _file_of_node(value, "volume")):
         yield "bindMounts", path, "a directory of the node is mounted"
     elif name in ("features", "entrypoint", "env") and any(word in value for word in ("mknod", "mount=", "force_rw")):
         yield "privileged", path, "it reaches beyond the container"
-    elif base in ("ide", "sata", "scsi", "virtio") and value.startswith("/"):
-        yield "devices", path, "a disk of the node is passed"
+    elif base in _DRIVES and _file_of_node(value, "file", "import-from"):
+        yield "devices", path, "a disk or file of the node is passed"
+
+
+def _file_of_node(value: str, *keys: str) -> bool:
+    """Whether a property string names a path of the node: as its first word, or under one of these keys."""
+    for index, part in enumerate(value.split(",")):
+        key, equals, text = part.strip().partition("=")
+        if (not equals and index == 0 and key.startswith("/")) or (key in keys and text.strip().startswith("/")):
+            return True
+    return False
 
 
 def _reads_environment(value: object) -> bool:

@@ -54,6 +54,13 @@ ATTACKS = [
     ),
     pytest.param(machine('args: "-device evil"'), "args", "reach QEMU", id="args"),
     pytest.param(machine('hostpci0: "0000:01:00"'), "devices", "hostpci0", id="pci"),
+    pytest.param(machine('ide2: "file=/etc/shadow,media=cdrom"'), "devices", "ide2", id="file as a drive"),
+    pytest.param(machine('virtiofs0: "secrets"'), "bindMounts", "virtiofs0", id="virtiofs"),
+    pytest.param(machine('serial0: /dev/ttyS0'), "devices", "serial0", id="serial"),
+    pytest.param(
+        machine("").replace("  options: {}\n", "  disks: [{slot: scsi0, importFrom: /etc/shadow, size: 1Gi}]\n"),
+        "devices", "importFrom", id="import"),
+    pytest.param(container("web", 101, template="/etc/shadow"), "devices", "spec.template", id="template"),
     pytest.param(machine('usb0: "host=1234:5678"'), "devices", "usb0", id="usb"),
     pytest.param(
         inside("{secrets: {all: {files: /}}, roles: [{role: base}]}"), "secrets", "secret store", id="secret files"
