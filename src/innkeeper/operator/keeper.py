@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled, Uncertain, Waiting
@@ -150,16 +150,15 @@ class Keeper:
             if wave.prepared.plan.steps:
                 await self._steps(wave, access, tell)
             for key, seen in wave.orphans.items():
-                await self._disown(seen, access)
-                wave.gone.add(key)
+                if await self._alone(key, "DeletionFailed", self._disown(seen, access), tell):
+                    wave.gone.add(key)
             for key, seen in wave.guarded.items():
-                operation = calls.configure(seen, (("protection", "0"),))
-                await access.hypervisor.call(operation, seen.digest, lambda line: None)
+                await self._alone(key, "DeletionFailed", self._unguard(seen, access), tell)
                 self.queue.add([key])
             for key in wave.gone:
-                await self._let_go(key)
+                await self._alone(key, "DeletionFailed", self._let_go(key), tell)
             for key, seen in wave.same.items():
-                await self._same(key, seen, access, tell)
+                await self._alone(key, "RestartFailed", self._same(key, seen, access, tell), tell)
         for key in wave.again:
             self.queue.failed(key)
         for key in set(keys) - wave.again - wave.gone:
@@ -176,6 +175,17 @@ class Keeper:
         result = await carry_out(wave.prepared, clusters, listen, parallel=self._tools.at_once)
         for item in result.results:
             self._settle(wave.keys[item.step.ref], item, wave, tell)
+
+    async def _alone(self, key: Key, reason: str, work: Awaitable[None], tell: _Tell) -> bool:
+        """Work on one object whose failure is its own; whether it was done."""
+        try:
+            await work
+        except EngineError as error:
+            self.queue.failed(key)
+            if not isinstance(error, Conflict):  # the object changed meanwhile: the next look has the news
+                tell(key, reports.problem(reason, str(error), None))
+            return False
+        return True
 
     async def _let_go(self, key: Key) -> None:
         if item := self._tools.board.get(key):
@@ -210,11 +220,7 @@ class Keeper:
         if item is None:
             return
         if item.annotations.get(POWER) == "restart":
-            try:
-                await self._restart(item, seen, access)
-            except EngineError as error:
-                tell(key, reports.problem("RestartFailed", str(error)))
-                self.queue.failed(key)
+            await self._restart(item, seen, access)
         elif seen.power == "running" and (item.spec.get("agent") or seen.kind == "Container"):
             addresses = tuple(sorted(await access.hypervisor.addresses(seen)))
             known = tuple(item.status.get("ipAddresses") or ())
@@ -230,6 +236,10 @@ class Keeper:
         _logger.info("Restarted VM machine=%s vmid=%s", item.key, seen.vmid)
         with contextlib.suppress(Conflict):
             await self._tools.writer.annotate(item, {POWER: "start"})
+
+    async def _unguard(self, seen: ObservedGuest, access: Access) -> None:
+        operation = calls.configure(seen, (("protection", "0"),))
+        await access.hypervisor.call(operation, seen.digest, lambda line: None)
 
     async def _disown(self, seen: ObservedGuest, access: Access) -> None:
         """Take our tag and marker away: the machine stays and belongs to nobody."""
@@ -258,7 +268,7 @@ class Keeper:
             for key in keys:
                 item = self._tools.board.get(key)
                 if item is not None and item.deleting and item.annotations.get(DELETION) == "orphan":
-                    group.create_task(self._tools.writer.let_go(item))
+                    group.create_task(self._alone(key, reason, self._let_go(key), lambda key, report: None))
                 else:
                     report = Report((reports.ready(reason, str(error)),))
                     group.create_task(self._tell(key, report, places))

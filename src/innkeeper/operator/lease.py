@@ -60,7 +60,7 @@ class Lease:
         _logger.warning("lease lost identity=%s", self.identity)
 
     async def release(self) -> None:
-        """Let another replica take over at once."""
+        """Let another replica take over at once; nothing where another one has."""
         try:
             if (self._body.get("spec") or {}).get("holderIdentity") == self.identity:
                 await self._write(self._body, holder="")

@@ -69,6 +69,8 @@ class Operator:
     def __init__(self, options: Options, kubernetes: Kubernetes, board: Board, metrics: Metrics) -> None:
         self._options = options
         self._kubernetes = kubernetes
+        self._leases = Kubernetes(kopf.OperatorSettings())
+        """A connection of its own: a thousand writes of status do not stand before the Lease."""
         self._board = board
         self._metrics = metrics
         self._writer = Writer(kubernetes, board)
@@ -88,14 +90,14 @@ class Operator:
         finally:
             for runner in runners:
                 await runner.cleanup()
+            await self._leases.close()
 
     async def replica(self) -> None:
         """Lead whenever nobody else does."""
         identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         source = await self._source()
-        lease = Lease(
-            self._kubernetes, self._options.namespace or self._kubernetes.namespace, identity, self._options.lease
-        )
+        namespace = self._options.namespace or self._kubernetes.namespace
+        lease = Lease(self._leases, namespace, identity, self._options.lease)
         self._problem = ""
         while True:
             await lease.acquire()
@@ -108,8 +110,7 @@ class Operator:
                 leading.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await leading
-                if asyncio.current_task() is not None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                    await lease.release()
+                await lease.release()
             self._board.clear()
 
     async def _source(self) -> str:
@@ -190,12 +191,18 @@ class Operator:
     def _homeless(self, item: Object) -> None:
         assert self._group is not None
         if item.deleting and FINALIZER in item.finalizers:
-            self._group.create_task(self._writer.let_go(item))
+            self._group.create_task(self._freed(item))
         elif not item.deleting:
             where = "spec.cluster" if item.key.native else "the label cluster.vitistack.io/cluster-name"
             advice = f"set {where}, or PROXMOX_DEFAULT_CLUSTER of the operator"
             report = reports.problem("NoCluster", f"it names no ProxmoxCluster: {advice}", "Pending")
             self._group.create_task(self._told(item.key, report))
+
+    async def _freed(self, item: Object) -> None:
+        try:
+            await self._writer.let_go(item)
+        except EngineError as error:
+            _logger.warning("finalizer not removed object=%s error=%s", item.key, error)
 
     async def _told(self, key: Key, report: reports.Report) -> None:
         try:

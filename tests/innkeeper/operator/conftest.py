@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.innkeeper.operator.controlplane import ControlPlane, Missing, parts
+from tests.innkeeper.operator.controlplane import ControlPlane, Missing, as_list, parts
 from tests.innkeeper.operator.world import SEED, World
 from tests.pvesim.running import start
 
@@ -47,12 +47,10 @@ def world(definitions: ControlPlane, tmp_path: Path) -> Iterator[World]:
         made.close()
         made.sim.stop()
         for kind in KINDS:
-            for item in definitions.list(kind):
-                name = item["metadata"]["name"]
-                if not item["metadata"].get("finalizers"):
-                    continue
-                definitions.kubectl(
-                    "patch", kind, name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}', ok=False
-                )
-            definitions.kubectl("delete", kind, "--all", "--wait=false")
+            left = [item for item in definitions.list(kind) if item["metadata"].get("finalizers")]
+            for item in left:
+                del item["metadata"]["finalizers"]
+            if left:
+                definitions.kubectl("replace", "-f", "-", given=as_list(left), ok=False)
+        definitions.kubectl("delete", ",".join(KINDS), "--all", "--wait=false")
         definitions.kubectl("delete", "secrets,leases", "--all")

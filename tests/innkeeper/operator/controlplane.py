@@ -157,7 +157,7 @@ class ControlPlane:
         return done.stdout if ok else done.stdout + done.stderr
 
     def apply(self, *objects: Mapping[str, Any]) -> None:
-        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", given=_json(objects))
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", given=as_list(objects))
 
     def refused(self, body: Mapping[str, Any]) -> str:
         """The API server's complaint about an object; empty where it takes it (nothing is kept)."""
@@ -203,7 +203,8 @@ class ControlPlane:
             return False
 
 
-def _json(objects: Sequence[Mapping[str, Any]]) -> str:
+def as_list(objects: Sequence[Mapping[str, Any]]) -> str:
+    """Many objects as one that kubectl takes."""
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
 
 

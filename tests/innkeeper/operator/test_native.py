@@ -42,7 +42,7 @@ def test_containers_and_machines_from_native_manifests(world: World) -> None:
     until(lambda: memory() == 512, "the profile's memory")
     plane.kubectl("patch", "container/web", "--type=merge", "-p", '{"spec": {"cpu": {"cores": 3}}}')
     found = until(lambda: (said := world.condition("web", "container")).get("status") == "False" and said, "refused")
-    assert found["reason"] == "NotAllowed" and "cpu.cores" in found["message"]
+    assert found["reason"] == "ProfileRange" and "cpu.cores" in found["message"]
     plane.apply(native("Container", "inside", cluster="lab", configure={"roles": [{"role": "web"}]}))
     assert "does not work inside" in world.reason("inside", "NotSupported", "container")["message"]
     plane.kubectl("delete", "container/web", "container/inside", "virtualmachine/db", "--timeout=40s")

@@ -118,7 +118,7 @@ def until(check: Callable[[], Any], what: str = "", patience: float = 40.0) -> A
         if answer:
             return answer
         assert time.monotonic() < deadline, f"in vain: {what}"
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 @dataclass
@@ -176,7 +176,7 @@ class World:
             **os.environ,
             "KUBECONFIG": str(who if isinstance(who, Path) else self.plane.kubeconfig(who)),
             "RECONCILE_INTERVAL": "2s",
-            "LEASE_DURATION": "3s",
+            "LEASE_DURATION": "15s",
             "METRICS_BIND_ADDRESS": f"127.0.0.1:{metrics}",
             "HEALTH_PROBE_BIND_ADDRESS": f"127.0.0.1:{health}",
             **settings,
@@ -188,6 +188,11 @@ class World:
         made = Operator(process, log, metrics, health)
         self.operators.append(made)
         return made
+
+    def kill(self, operator: Operator) -> None:
+        """Kill the leader, and let its Lease be over at once: nobody renews it any more."""
+        operator.kill()
+        self.plane.kubectl("delete", "leases", "--all")
 
     def close(self) -> None:
         for item in self.operators:
