@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import ansible, inside
+from bench import ansible, inside, operator
 from bench.measure import Run, run
 from bench.world import Sim, declare, environment, populated, simulator
 
@@ -92,18 +92,33 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=PAGE)
     parser.add_argument("--inside", action="store_true", help="only the section about the inside of real containers")
+    parser.add_argument("--operator", action="store_true", help="only the section about the Kubernetes operator")
     options = parser.parse_args()
-    if options.inside:
+    if options.inside or options.operator:
         page = options.output.read_text() if options.output.exists() else "# Benchmarks\n"
     else:
         page = outside(options)
-    if lacking := inside.lacking():
-        print(f"without the inside of real containers, which needs:\n{lacking}")
-    else:
-        with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
-            page = inside.merged(page, inside.section(Path(name) / "inside", options.repeats))
+    with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
+        if not options.operator:
+            page = with_inside(page, Path(name), options.repeats)
+        if not options.inside:
+            page = with_operator(page, Path(name))
     options.output.write_text(page)
     print(f"written: {options.output}")
+
+
+def with_inside(page: str, place: Path, repeats: int) -> str:
+    if lacking := inside.lacking():
+        print(f"without the inside of real containers, which needs:\n{lacking}")
+        return page
+    return inside.merged(page, inside.section(place / "inside", repeats))
+
+
+def with_operator(page: str, place: Path) -> str:
+    if lacking := operator.lacking():
+        print(f"without the Kubernetes operator, which needs: {lacking}")
+        return page
+    return inside.merged(page, operator.section(place / "operator"), operator.HEADING)
 
 
 def outside(options: argparse.Namespace) -> str:

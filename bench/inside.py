@@ -228,9 +228,9 @@ def call(sim: Sim, method: str, path: str, params: dict[str, object]):  # type: 
         return json.load(answer)["data"]
 
 
-def merged(page: str, own: str) -> str:
+def merged(page: str, own: str, heading: str = HEADING) -> str:
     """The page with this section in the place of the former one, else at its end."""
-    before, _, rest = page.partition(f"{HEADING}\n")
+    before, _, rest = page.partition(f"{heading}\n")
     following = rest.find("\n## ")
     return before.rstrip() + "\n\n" + own + (rest[following:] if following >= 0 else "")
 
