@@ -107,7 +107,8 @@ async def recognise(request: Request) -> Caller | None:
         found = await parts.accounts.by_token(secret.strip())
         if found is None or found[0].disabled:
             raise SignedOut
-        return Caller(Actor(found[0].name, found[1], address, "api"))
+        ours = request.headers.get("user-agent", "").startswith("innkeeper-cli")
+        return Caller(Actor(found[0].name, found[1], address, "cli" if ours else "api"))
     if not (cookie := cookies.read(request, "session")):
         return None
     session = await parts.accounts.session(cookie)

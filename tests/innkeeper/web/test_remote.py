@@ -131,6 +131,7 @@ async def test_following_ends_with_the_job(portal: Served, tmp_path: Path) -> No
         assert not following.done(), following.result()
         await asyncio.sleep(0.05)
     job = portal.queue.jobs[0]
+    assert (job.request.trigger, job.request.actor) == ("cli", "ada-operator")
     await portal.store.log(job.id, "info", "creating", guest="Container/web")
     await portal.store.update_job(job.id, ("pending",), state="failed", error="the node is away")
     portal.parts.bus.tell("job", {"id": job.id, "state": "failed"})
