@@ -79,7 +79,10 @@ class Writer:
         body = {"metadata": {"uid": item.uid}, "status": new}
         try:
             answer = await self._kubernetes.patch(f"{item.key.path}/status", body)
-        except (Gone, Conflict):
+        except Gone:
+            self._board.drop(item.key)
+            return False
+        except Conflict:  # another object of that name: the watch tells of it
             return False
         self._board.put(Object.of(item.key.plural, answer))
         return True
