@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from innkeeper.control.house import House
 from innkeeper.control.ports import Notice, Notifier
 from innkeeper.control.running import Outcome
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.jobs import Job
-from innkeeper.model.records import Drift
+from innkeeper.model.objects import Ref
+from innkeeper.model.records import Drift, GuestRecord
 
 _SECONDS = 30.0
+_ILL = frozenset({"Degraded", "Missing"})
 _logger = logging.getLogger(__name__)
 
 
@@ -48,6 +52,31 @@ async def drifted(house: House, source: str, found: tuple[Drift, ...]) -> None:
         f"{source}: {found[0].ref} was changed by hand" if len(found) == 1 else f"{source}: {len(found)} fields drift"
     )
     await tell(house, Notice("drift", f"drift/{source}", title, "\n".join(lines), house.now(), f"{house.url}/"))
+
+
+async def ill(house: House, source: str, former: Mapping[Ref, GuestRecord], found: Iterable[GuestRecord]) -> None:
+    """Guests that fell ill since they were seen last, and those that are well again."""
+    for guest in found:
+        before = former.get(guest.ref)
+        was, now = before.health if before else "", guest.health
+        if now == was or not {now, was} & _ILL:
+            continue
+        key = f"health/{source}/{guest.ref}"
+        told = bool(await house.store.value(f"trouble/{key}"))
+        if now in _ILL and was == "Healthy" and not told:
+            await house.store.put_value(f"trouble/{key}", 1)
+            why = "; ".join(item.message for item in guest.conditions) or f"it is {now.lower()}"
+            await tell(house, _of_guest(house, "failure", key, f"{guest.ref} of {source} is {now.lower()}", why, guest))
+        elif now == "Healthy" and told:
+            await house.store.put_value(f"trouble/{key}", None)
+            await tell(house, _of_guest(house, "recovery", key, f"{guest.ref} of {source} is well again", "", guest))
+
+
+def _of_guest(
+    house: House, kind: Literal["failure", "recovery"], key: str, title: str, text: str, guest: GuestRecord
+) -> Notice:
+    url = f"{house.url}/guests/{guest.source}/{guest.ref.kind}/{guest.ref.name}"
+    return Notice(kind, key, title, text, house.now(), url)
 
 
 async def tell(house: House, notice: Notice) -> None:

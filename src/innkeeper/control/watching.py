@@ -40,6 +40,8 @@ READS_PER_SECOND = 50
 """What whole looks may cost a cluster on average: those of 1,000 guests are at least 20 seconds apart."""
 WHOLE = 300.0
 """Seconds after which everything is looked at again although nothing seemed to move."""
+CHECKS = 30.0
+"""The same for a source whose guests declare health checks: what is ill inside shows nowhere else."""
 _HEALED_AGAIN = timedelta(minutes=5)
 _BACKOFF = timedelta(seconds=20)
 _logger = logging.getLogger(__name__)
@@ -67,6 +69,7 @@ class Watch:
     _seen: dict[str, Seen] = field(default_factory=dict)
     _rendered: dict[str, Rendered] = field(default_factory=dict)
     _looked: dict[str, float] = field(default_factory=dict)
+    _checking: set[str] = field(default_factory=set)
     _moving: set[str] = field(default_factory=set)
     """Sources that something moved under since they were looked at."""
 
@@ -133,7 +136,10 @@ class Watch:
         if moved:
             self._moving.add(source.name)
         known = self._seen[cluster.name].known if cluster.name in self._seen else []
-        pause = len(known) / READS_PER_SECOND if source.name in self._moving else WHOLE
+        idle = CHECKS if source.name in self._checking else WHOLE
+        pause = (
+            len(known) / READS_PER_SECOND if source.name in self._moving else max(idle, len(known) / READS_PER_SECOND)
+        )
         if source.name in self._looked and now - self._looked[source.name] < pause:
             return
         self._moving.discard(source.name)
@@ -155,6 +161,10 @@ class Watch:
         rendered = await self._render(source, record.pinned or record.synced)
         if not rendered.loaded.ok:
             return
+        if any(guest.spec.health for guest in rendered.loaded.declared.guests):
+            self._checking.add(source.name)
+        else:
+            self._checking.discard(source.name)
         now = house.now()
         declared = leaving(rendered.loaded.declared, await house.store.drifts(source=source.name), now)
         policy = Policy(
@@ -198,6 +208,8 @@ class Watch:
         if any(_differs(item, former.get(item.ref)) for item in found) or len(found) != len(former):
             house.bus.tell("guest", {"source": source.name})
             await publishing.publish(house, lambda line, level: _logger.log(_LEVELS[level], "%s", line))
+        with suppress(EngineError):
+            await notices.ill(house, source.name, former, found)
         if fresh:
             house.bus.tell("drift", {"source": source.name})
             with suppress(EngineError):

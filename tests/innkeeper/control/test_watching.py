@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from innkeeper.control.ports import Notice
 from innkeeper.control.scheduling import Schedule
 from innkeeper.control.watching import Watch
 from innkeeper.model.objects import Ref
@@ -84,6 +85,30 @@ async def test_who_stopped_it_is_told_from_the_task_log(tmp_path: Path) -> None:
         job = await house.done(await house.commands.heal(ADA, "home", WEB))
         assert (job.state, house.guests[101].running is not None) == ("succeeded", True)
         assert await house.house.store.drifts() == ()
+
+
+async def test_who_falls_ill_is_told_of_once(tmp_path: Path) -> None:
+    heard: list[tuple[str, str]] = []
+
+    class Ears:
+        async def notify(self, notice: Notice) -> None:
+            if notice.key.startswith("health/"):
+                heard.append((notice.kind, notice.key))
+
+    async with watched(tmp_path, "selfHeal: false") as house:
+        object.__setattr__(house.house, "notifiers", (Ears(),))
+        await house.by_hand("POST", "{101}/status/stop")
+
+        async def ill() -> bool:
+            return heard == [("failure", "health/home/Container/web")]
+
+        await until(ill)
+        await house.by_hand("POST", "{101}/status/start")
+
+        async def well() -> bool:
+            return heard[1:] == [("recovery", "health/home/Container/web")]
+
+        await until(well)
 
 
 async def test_a_guest_that_somebody_deleted_is_made_again(tmp_path: Path) -> None:
