@@ -138,6 +138,13 @@ def test_what_differs_is_what_a_sync_would_change() -> None:
     assert next(row for row in found.managed if row.field == "cpu.cores").pending == 4
 
 
+def test_what_is_declared_by_its_name_alone_is_there_or_not() -> None:
+    disks: dict[str, Json] = {"disks": [{"slot": "efidisk0"}]}
+    there = compare(disks, {"disks": [{"slot": "efidisk0", "storage": "fast"}]}, {}).managed
+    assert [(row.desired, row.live) for row in there] == [(True, True)]
+    assert compare(disks, {}, {}).managed[0].live is None
+
+
 def test_a_plan_is_told_gravest_first() -> None:
     view = view_of(replacement())
     assert [group.impact for group in view.groups] == ["data-loss", "replace", "restart", "new"]

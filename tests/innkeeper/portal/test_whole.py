@@ -21,7 +21,7 @@ SOON = 10_000
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with opened(tmp_path_factory.mktemp("house"), source="selfHeal: false\nallow: [privileged]") as one:
-        # A repository that becomes empty is taken for a mistake: this guest stays.
+        # The last guest of a cluster is never pruned: this one stays.
         one.upstream.push("The inn itself", inn=container("inn", 4000))
         yield one
 

@@ -37,19 +37,33 @@ def compare(desired: Flat, live: Flat, pending: Flat, changes: Sequence[Mapping[
     """`changes` is what a sync would do: those fields differ, however the values are spelled; the others do not."""
     wanted, found, waiting = dict(flatten(desired)), dict(flatten(live)), dict(flatten(pending))
     changed = [str(change.get("field", "")) for change in changes]
-    managed: list[Row] = []
-    unmanaged: list[Row] = []
-    for field in dict.fromkeys((*wanted, *found, *waiting)):
-        row = Row(field, wanted.get(field), found.get(field), waiting.get(field), "same")
-        if field in waiting:
-            state: State = "waits"
-        elif any(field == name or field.startswith(f"{name}.") or name.startswith(f"{field}.") for name in changed):
-            state = "differs"
-        else:
-            state = "same" if field in wanted else "unmanaged"
-        row = Row(row.field, row.desired, row.live, row.pending, state)
-        (unmanaged if state == "unmanaged" else managed).append(row)
-    return Comparison(tuple(managed), tuple(unmanaged))
+    rows = [
+        Row(
+            field,
+            wanted.get(field),
+            _seen(field, wanted, found),
+            waiting.get(field),
+            _state(field, wanted, waiting, changed),
+        )
+        for field in dict.fromkeys((*wanted, *found, *waiting))
+    ]
+    managed = tuple(row for row in rows if row.state != "unmanaged")
+    return Comparison(managed, tuple(row for row in rows if row.state == "unmanaged"))
+
+
+def _state(field: str, wanted: Flat, waiting: Flat, changed: Sequence[str]) -> State:
+    if field in waiting:
+        return "waits"
+    if any(field == name or field.startswith(f"{name}.") or name.startswith(f"{field}.") for name in changed):
+        return "differs"
+    return "same" if field in wanted else "unmanaged"
+
+
+def _seen(field: str, wanted: Flat, found: Flat) -> Json:
+    """What is there; of an item that is declared by its name alone, that it is there."""
+    if wanted.get(field) is True and any(name.startswith(f"{field}.") for name in found):
+        return True
+    return found.get(field)
 
 
 def flatten(value: Mapping[str, Json], path: str = "") -> Iterator[tuple[str, Json]]:
