@@ -197,8 +197,6 @@ class Keeper:
         step = item.step
         if item.state != "done":
             reason = {"create": "CreationFailed", "delete": "DeletionFailed"}.get(step.action, "UpdateFailed")
-            _logger.warning("%s machine=%s vmid=%s error=%s", _headline(item.error), key, step.vmid, item.error)
-            self._count(item.cause or "skipped", "machine")
             said = item.error or "it was not done"
             tell(key, reports.problem(reason, said, None if step.action == "delete" else "Error"))
             if item.cause in _PASSES or item.state == "skipped":
@@ -251,7 +249,9 @@ class Keeper:
     async def _tell(self, key: Key, report: Report, places: asyncio.Semaphore) -> None:
         async with places:
             try:
-                await self._tools.writer.tell(key, report)
+                if await self._tools.writer.tell(key, report) and report.phase == "Error":
+                    _logger.warning("%s machine=%s error=%s", _headline(report.ready), key, report.ready.message)
+                    self._count(report.ready.reason, "machine")
             except EngineError as error:
                 _logger.warning("status not written machine=%s error=%s", key, error)
                 self.queue.failed(key)
@@ -259,7 +259,7 @@ class Keeper:
     async def _fail(self, keys: Iterable[Key], error: EngineError) -> None:
         """The whole cluster cannot be worked on: said to each machine once; the poll finds out when that is over."""
         reason = reason_of(error)
-        _logger.warning("%s cluster=%s error=%s", _headline(str(error)), self.key, error)
+        _logger.warning("%s cluster=%s error=%s", _HEADLINES.get(reason, "Error"), self.key, error)
         self._count(reason, "machine")
         if isinstance(error, NotLetIn) and self._access is not None:
             self._refused = (self._access.digest, error)
@@ -383,14 +383,16 @@ def reason_of(error: EngineError) -> str:
 
 
 _HEADLINES: Mapping[str, str] = {
-    "is not let in": "Authentication failed",
-    "insufficient resources": "Insufficient resources",
-    "bridge": "Bridge not found",
+    "AuthenticationFailed": "Authentication failed",
+    "InsufficientResources": "Insufficient resources",
+    "UnknownBridge": "Bridge not found",
+    "BridgeNotAllowed": "Bridge not found",
 }
+"""The published beginnings of log lines."""
 
 
-def _headline(error: str) -> str:
-    return next((line for words, line in _HEADLINES.items() if words in error.lower()), "Error")
+def _headline(told: Condition) -> str:
+    return _HEADLINES.get(told.reason, told.reason)
 
 
 def _made(event: Event) -> Report:

@@ -30,17 +30,20 @@ class Writer:
         self._kubernetes = kubernetes
         self._board = board
 
-    async def tell(self, key: Key, report: Report) -> None:
+    async def tell(self, key: Key, report: Report) -> bool:
         """Write a machine's status where it says something new, and an Event where the reason of Ready changed.
+
+        Whether that reason changed.
 
         Raises EngineError where the API server is not reached or refuses; an object that is gone is nobody's loss.
         """
         item = self._board.get(key)
         if item is None or (new := status(report, item, now())) is None:
-            return
-        before = _reason(item.status)
-        if await self._status(item, new) and before != report.ready.reason:
+            return False
+        changed = await self._status(item, new) and _reason(item.status) != report.ready.reason
+        if changed:
             await self._event(item, report.ready)
+        return changed
 
     async def tell_of(self, item: Object, fields: Mapping[str, Any], told: Condition) -> None:
         """The same for a ProxmoxCluster or ProxmoxNode; `fields` are those of its status beside the conditions."""

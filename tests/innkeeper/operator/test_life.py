@@ -105,7 +105,7 @@ def test_nodes_are_chosen_by_room_and_by_what_is_allowed(lab: World) -> None:
         meta = {"name": node, "namespace": "default"}
         spec = {"cluster": "lab", "nodeName": node, "maxVMs": most}
         plane.apply({"apiVersion": "vitistack.io/v1alpha1", "kind": "ProxmoxNode", "metadata": meta, "spec": spec})
-    lab.operator()
+    operator = lab.operator()
     plane.apply(*(machine(f"m{number}") for number in range(4)))
     until(lambda: len(lab.vms()) == 3, "three machines")
     waiting = until(
@@ -125,6 +125,12 @@ def test_nodes_are_chosen_by_room_and_by_what_is_allowed(lab: World) -> None:
     plane.apply(machine("bridge", networks=[{"bridge": "vmbr9"}]))
     lab.reason("bridge", "UnknownBridge")
     assert lab.condition("bridge", type_="NetworkConfigured")["reason"] == "NetworkError"
+    for line in ("Insufficient resources machine=default/machines/huge", "Bridge not found machine="):
+        until(lambda: line in operator.text(), line)  # noqa: B023
+    assert (
+        'proxmox_operator_errors_total{controller="machine",error_type="UnknownBridge"} 1.0'
+        in operator.get("/metrics")[1]
+    )
 
 
 def test_adopted_by_annotation_and_only_then(lab: World) -> None:
