@@ -52,7 +52,7 @@ def _declared(
         ref=guest.ref,
         cluster=status.cluster,
         node=status.node or (former.node if former else ""),
-        vmid=status.vmid,
+        vmid=status.vmid or (former.vmid if former and status.health == "Unknown" else None),
         hostname=host_name(guest),
         address=_static(guest) or (former.address if former and former.vmid == status.vmid else ""),
         sync=status.sync,
@@ -63,7 +63,7 @@ def _declared(
         checks=_checks(status, former),
         changes=tuple(_changes(item, guest, where)),
         desired=plain(guest.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)),
-        live=_live(seen, status.cluster, former),
+        live=_live(seen, status.cluster, former, gone=status.health == "Missing"),
         pending={change.field: change.after for change in item.difference.waiting} if item.difference else {},
         file=file,
         line=line,
@@ -151,9 +151,10 @@ def with_results(body: dict[str, Json], result: Result) -> dict[str, Json]:
     return body | {"stopped": result.stopped, "calls": {"read": result.reads, "write": result.writes}}
 
 
-def _live(seen: ObservedGuest | None, cluster: str, former: GuestRecord | None) -> Mapping[str, Json]:
+def _live(seen: ObservedGuest | None, cluster: str, former: GuestRecord | None, *, gone: bool) -> Mapping[str, Json]:
+    """What a guest is; what it was where it cannot be seen now."""
     if seen is None or seen.config is None:
-        return former.live if former is not None and seen is not None else {}
+        return former.live if former is not None and not gone else {}
     return plain(to_spec(seen, cluster))
 
 

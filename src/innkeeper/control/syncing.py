@@ -19,7 +19,7 @@ from innkeeper.engine.errors import Conflict, EngineError
 from innkeeper.engine.inside import Insider
 from innkeeper.engine.reconcile import Prepared, carry_out, gate, prepare
 from innkeeper.engine.result import Result
-from innkeeper.model.diagnostics import Diagnostic, Location, has_errors
+from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.jobs import Job
 from innkeeper.model.objects import Declared, Ref
 from innkeeper.model.plan import Json, Plan
@@ -56,6 +56,7 @@ async def rollback(run: Run) -> Outcome:
     outcome = await _reach(run, source, revision, ask=True)
     if outcome.state == "succeeded":
         await house.store.put_source(source.name, pinned=revision)
+        run.say(f"held at {revision[:SHORT]} until it is released: innkeeper release {source.name}")
         house.bus.tell("source", {"name": source.name})
         await _synced(run, source, revision)
     await publishing.publish(house, run.say)
@@ -71,7 +72,9 @@ async def _revision(run: Run, source: Source, pinned: str) -> str:
         return await house.repository(source.name).resolve(job.request.revision)
     newest = await fetched(run, source)
     if pinned:
-        run.say(f"held at {pinned[:SHORT]} since a rollback; the newest is {newest.revision[:SHORT]}")
+        run.say(
+            f"held at {pinned[:SHORT]} since a rollback, until it is released; the newest is {newest.revision[:SHORT]}"
+        )
     return pinned or newest.revision
 
 
@@ -226,10 +229,11 @@ async def _carried_out(scene: Scene, prepared: Prepared) -> Outcome:
 
 def _failures(plan: Plan, result: Result) -> list[str]:
     """What is not as it should be now, and nobody is asked about."""
-    found = [f"{item.step.ref}: {item.error}" for item in result.results if item.state != "done"]
-    if has_errors(plan.diagnostics):
-        found += [item.summary for item in plan.diagnostics if item.severity == "error"]
-    return list(dict.fromkeys(found))
+    errors = [item for item in plan.diagnostics if item.severity == "error"]
+    told = {item.summary for item in errors}  # with what to do, which a step refused for the same reason has not
+    found = [f"{item.step.ref}: {item.error}" for item in result.results
+             if item.state != "done" and item.error not in told]  # fmt: skip
+    return list(dict.fromkeys([*found, *(f"{item.summary}. {item.detail}".strip(". ") for item in errors)]))
 
 
 async def _recorded(scene: Scene, seen: Prepared) -> None:

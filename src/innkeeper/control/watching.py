@@ -20,7 +20,7 @@ from innkeeper.control.ports import GuestQuery, Link, Task
 from innkeeper.control.rendering import Rendered, leaving, render, repository_path
 from innkeeper.control.requests import request
 from innkeeper.control.syncing import MOST, SHORT
-from innkeeper.engine.errors import EngineError
+from innkeeper.engine.errors import EngineError, Waiting
 from innkeeper.engine.reconcile import Prepared, prepare
 from innkeeper.model.diagnostics import Location
 from innkeeper.model.jobs import Level, Request
@@ -70,6 +70,8 @@ class Watch:
     _rendered: dict[str, Rendered] = field(default_factory=dict)
     _looked: dict[str, float] = field(default_factory=dict)
     _checking: set[str] = field(default_factory=set)
+    _away: set[str] = field(default_factory=set)
+    """Clusters that did not answer when they were asked last."""
     _moving: set[str] = field(default_factory=set)
     """Sources that something moved under since they were looked at."""
 
@@ -83,24 +85,33 @@ class Watch:
 
     async def _cluster(self, cluster: Cluster) -> None:
         try:
-            async with self.house.links.connected((cluster,)) as links:
-                link = links[cluster.name]
-                if isinstance(link, Unreachable):
-                    self._tell(cluster, connected=False)
-                    return
-                moved = await self._moved(cluster, link)
-                self._tell(cluster, connected=True)
-        except EngineError as error:
-            _logger.info("cluster %s: %s", cluster.name, error)
-            self._tell(cluster, connected=False)
-            self._seen.pop(cluster.name, None)
-            return
+            moved = await self._asked(cluster)
         except Exception:
             _logger.exception("watching cluster %s", cluster.name)
             return
         for source in self.house.sources.values():
             if source.spec.clusters is None or cluster.name in source.spec.clusters:
                 await self._source(source, cluster, moved=moved)
+
+    async def _asked(self, cluster: Cluster) -> bool:
+        """Whether anything moved; that a cluster goes away or comes back is a move, too."""
+        was_there = cluster.name not in self._away
+        try:
+            async with self.house.links.connected((cluster,)) as links:
+                link = links[cluster.name]
+                if isinstance(link, Unreachable):
+                    raise Waiting(link.message, link.advice)
+                moved = await self._moved(cluster, link)
+        except EngineError as error:
+            if was_there:
+                _logger.warning("cluster %s: %s", cluster.name, error)
+            self._away.add(cluster.name)
+            self._seen.pop(cluster.name, None)
+            self._tell(cluster, connected=False)
+            return was_there
+        self._away.discard(cluster.name)
+        self._tell(cluster, connected=True)
+        return moved or not was_there
 
     def _tell(self, cluster: Cluster, *, connected: bool) -> None:
         seen = self._seen.get(cluster.name)
@@ -144,23 +155,30 @@ class Watch:
             return
         self._moving.discard(source.name)
         try:
-            await self.look(source)
-            self._looked[source.name] = now
+            if await self.look(source):
+                self._looked[source.name] = now
+            else:
+                self._moving.add(source.name)
         except EngineError as error:
             _logger.info("source %s was not looked at: %s", source.name, error)
             self._looked[source.name] = now - WHOLE + 15.0
         except Exception:
             _logger.exception("looking at source %s", source.name)
 
-    async def look(self, source: Source) -> None:
-        """See every guest of a source as it is now, against what was synced last; a sync that runs does that itself."""
+    async def look(self, source: Source) -> bool:
+        """See every guest of a source as it is now, against what was synced last.
+
+        False: a job of it runs, so what is seen now is soon older than what that job tells; look again after it.
+        """
         house = self.house
+        if await house.store.jobs(states=("running",), source=source.name, limit=1):
+            return False
         record = await house.store.source(source.name)
-        if not record.synced or await house.store.jobs(states=("running",), source=source.name, limit=1):
-            return
+        if not record.synced:
+            return True
         rendered = await self._render(source, record.pinned or record.synced)
         if not rendered.loaded.ok:
-            return
+            return True
         if any(guest.spec.health for guest in rendered.loaded.declared.guests):
             self._checking.add(source.name)
         else:
@@ -173,9 +191,10 @@ class Watch:
         async with house.links.connected(declared.clusters) as links, house.insides(declared) as insider:
             prepared = await prepare(declared, links, policy, insider=insider, health=insider is not None)
             if await house.store.jobs(states=("running",), source=source.name, limit=1):
-                return  # What was seen is older than what that job will tell.
+                return False
             await self._record(source, rendered, prepared, links)
         await self._heal(source, prepared)
+        return True
 
     async def _render(self, source: Source, revision: str) -> Rendered:
         found = self._rendered.get(source.name)

@@ -98,7 +98,8 @@ async def test_a_replacement_waits_while_the_rest_goes(tmp_path: Path) -> None:
         house.upstream.push(web=container("web", 101, rootDisk="{size: 2Gi}"), db=container("db", 102, memory="1Gi"))
         job = await house.sync()
         replacing = container("web", 101, unprivileged="true")
-        assert job.state in ("failed", "waiting"), "a smaller disk is never made by itself"
+        assert job.state == "failed", "a smaller disk is never made"
+        assert job.error.count("rootfs has 4Gi") == 1 and "write size: 4Gi" in job.error
         house.upstream.push(web=replacing, db=container("db", 102, memory="2Gi"))
         before = house.guests[101]
         job = await house.sync()

@@ -9,6 +9,7 @@ from pathlib import Path
 from innkeeper.control.ports import Notice
 from innkeeper.control.scheduling import Schedule
 from innkeeper.control.watching import Watch
+from innkeeper.model.jobs import Request
 from innkeeper.model.objects import Ref
 from tests.innkeeper.control.home import ADA, Home, container, home, until
 
@@ -69,6 +70,38 @@ async def test_what_only_a_configuration_tells_is_seen_within_ten_seconds(tmp_pa
         await asyncio.gather(watch, return_exceptions=True)
 
 
+async def test_what_a_hand_changes_beside_a_running_job_is_seen_after_it(tmp_path: Path) -> None:
+    async with home(tmp_path, "selfHeal: false") as house:
+        house.upstream.push(web=container("web", 101))
+        assert (await house.sync()).state == "succeeded"
+        store, watch = house.house.store, Watch(house.house, 0.1)
+        task = asyncio.create_task(watch.run())
+        name = next(iter(house.house.clusters))
+
+        async def known() -> bool:
+            return name in watch._seen and 101 in watch._seen[name].guests
+
+        await until(known)
+        job = await store.add_job(Request("snapshot", "home"))
+        await store.update_job(job.id, ("pending",), state="running")
+        before = watch._seen[name].guests[101]
+        await house.by_hand("PUT", "{101}/config", swap="128")
+
+        async def noticed() -> bool:
+            return watch._seen[name].guests[101] != before
+
+        await until(noticed)
+        assert await store.drifts() == ()
+        await store.update_job(job.id, ("running",), state="succeeded")
+
+        async def told() -> bool:
+            return bool(await store.drifts())
+
+        await until(told)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_who_stopped_it_is_told_from_the_task_log(tmp_path: Path) -> None:
     async with watched(tmp_path, "selfHeal: false") as house:
         await house.by_hand("POST", "{101}/status/stop")
@@ -109,6 +142,25 @@ async def test_who_falls_ill_is_told_of_once(tmp_path: Path) -> None:
             return heard[1:] == [("recovery", "health/home/Container/web")]
 
         await until(well)
+
+
+async def test_a_cluster_that_is_away_shows_as_unknown(tmp_path: Path) -> None:
+    async with watched(tmp_path) as house:
+        house.faults('rules: [{on: {path: "/*"}, times: 0, do: status, status: 500, reason: out of order}]')
+
+        async def unknown() -> bool:
+            return {item.sync for item in (await house.records()).values()} == {"Unknown"}
+
+        await until(unknown)
+        record = await house.record("web")
+        assert (record.vmid, record.health, record.live["memory"]) == (101, "Unknown", "512Mi"), "what was known stays"
+        house.faults("{}")
+
+        async def back() -> bool:
+            return {item.sync for item in (await house.records()).values()} == {"Synced"}
+
+        await until(back)
+        assert await house.house.store.drifts(ended=True) == ()
 
 
 async def test_a_guest_that_somebody_deleted_is_made_again(tmp_path: Path) -> None:
