@@ -41,8 +41,14 @@ class Board:
         return tuple(item for item in self.of(PROFILES) if item.key.namespace == namespace)
 
     def home(self, machine: Object) -> Key | None:
-        """The ProxmoxCluster of a machine: recorded, named, or the default one; None where it has none."""
-        word = machine.annotations.get(CLUSTER) or _named(machine) or self._default
+        """The ProxmoxCluster of a machine: recorded, named, or the default one; None where it has none.
+
+        Only the default one may lie in another namespace, whatever somebody writes into an annotation: who may make
+        machines in one namespace has no use of the credentials of another.
+        """
+        made = machine.annotations.get(CLUSTER, "")
+        own = made if made == self._default or made.startswith(f"{machine.key.namespace}/") else ""
+        word = own or _named(machine) or self._default
         if not word:
             return None
         namespace, _, name = word.rpartition("/")

@@ -120,6 +120,9 @@ def test_where_a_machine_belongs() -> None:
     moved = item(metadata=label | made)
     assert board.home(moved) == Key("proxmoxclusters", "default", "old") and board.moved(moved)
     assert Board().home(item()) is None
+    stranger = {"annotations": {"innkeeper.dev/cluster": "other/lab"}}
+    assert board.home(item(metadata=stranger)) == Key("proxmoxclusters", "team", "default")
+    assert board.home(item(metadata=label | stranger)) == Key("proxmoxclusters", "default", "lab")
 
 
 def test_the_board_knows_news_from_echoes() -> None:
