@@ -223,6 +223,8 @@ def test_which_format_it_is(tmp_path: Path) -> None:
     found = loaded(tmp_path, both)
     assert [line.partition(": ")[2] for line in errors(found)] == ["this could be container-monorepo or app-projects"]
     assert len(loaded(tmp_path, both, "app-projects").declared.guests) == 1
+    stray = {"config.env": "DATABASE_URL=x", "config.json": "{}", "flake.nix": "{ }", "libs/a/config.env": "A=1"}
+    assert [line.split(" ")[1] for line in errors(loaded(tmp_path / "c", stray))] == []
     native = {"a.yaml": CLUSTER.replace("Cluster", "Container").split("spec:")[0] + "spec: {memory: 512Mi}\n"}
     assert only(loaded(tmp_path / "b", {**native, "config.env": ""}, "native")).ref.name == "home"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
 from innkeeper.manifests.drafts import Draft
-from innkeeper.manifests.formats.monorepo.layers import Environment, environments
+from innkeeper.manifests.formats.monorepo.layers import STEMS, Environment, environments
 from innkeeper.manifests.formats.monorepo.mounts import Mounts, read_mounts
 from innkeeper.manifests.formats.monorepo.shared import Shared, cluster, read_shared
 from innkeeper.manifests.formats.monorepo.submodules import check_submodules
@@ -28,6 +28,8 @@ _OTHERS = frozenset({"OS", "SHARE", "TERMINATE"})
 _DISK = re.compile(r"((?P<storage>[^:,=\s]+):)?(?P<size>\d+)")
 _SWITCH = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _LOWEST = 100
+_MACHINE = re.compile(r"^\s*(export\s+)?(IP|ID)\s*=", re.MULTILINE)
+"""What tells a container's file from a `config.env` of anything else."""
 _VARIABLE = re.compile(r"[a-z_][a-z0-9_]*")
 _PASSWORD = re.compile(r"""['":]password\b""")
 _SHARE = "share"
@@ -41,7 +43,13 @@ _WORDS = {"IP": "network.0.ip", "ID": "vmid", "HOSTNAME": "hostname", "CORES": "
 def is_monorepo(tree: Tree) -> bool:
     """Whether containers are plainly declared here: at the root, or below `libs`."""
     places = [".", *(f"{LIBS}/{name}" for name in tree.directories(LIBS))] if tree.has(LIBS) else ["."]
-    return any(tree.has(f"{place}/{stem}.env") for place in places for stem in ("container", "config"))
+    files = (f"{place}/{stem}.env" for place in places for stem in STEMS)
+    return any(_is_machine(tree.text(file)) for file in files if tree.has(file))
+
+
+def _is_machine(text: str | None) -> bool:
+    """What cannot be read could declare a container, and must not be passed over."""
+    return text is None or _MACHINE.search(text) is not None
 
 
 def translate(tree: Tree) -> Iterator[Draft | Diagnostic]:
