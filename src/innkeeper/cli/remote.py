@@ -156,6 +156,21 @@ def rollback(
     _begin(server, ca_file, output, f"/sources/{quote(source, safe='')}/rollback", body, follow)
 
 
+def release(source: SourceName, server: Server = None, ca_file: CaFile = None, output: Output = Format.text) -> None:
+    """Let a source that a rollback holds follow its branch again.
+
+    \b
+    Example:
+      innkeeper release lab
+    """
+    path = f"/sources/{quote(source, safe='')}/release"
+
+    def lines(found: Any) -> list[str]:
+        return [f"{found['name']} follows {found['branch']} again."]
+
+    _show(server, ca_file, output, lambda remote: remote.post(path), lines)
+
+
 def approve(
     number: JobNumber,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -187,6 +202,8 @@ def approve(
         raise Stalled("-o json asks nothing", "agree with --yes")
     with connected(server, ca_file) as remote:
         found = remote.get(f"/jobs/{number}")
+        if found["state"] != "waiting":
+            raise Stalled(f"job {number} does not wait for an approval: it is {found['state']}", "innkeeper jobs")
         names = list(destroy or ())
         if not yes:
             for line in job_lines(found):

@@ -49,7 +49,7 @@ def job_table(jobs: Sequence[Object]) -> Iterator[Text]:
             job["source"],
             job["state"],
             _when(job["started_at"] or job["created_at"]),
-            job["actor"] or job["trigger"],
+            _asked(job),
             job["error"] or job["summary"],
         )
         for job in jobs
@@ -62,7 +62,7 @@ def job_lines(job: Object) -> Iterator[Text]:
     head = Text(f"Job {job['id']}: {job['type']} of {job['source']}, ", "bold")
     head.append(job["state"], _STYLES.get(job["state"], "default"))
     yield head
-    told = (("revision", job["revision"]), ("by", job["actor"] or job["trigger"]), ("began", _when(job["started_at"])))
+    told = (("revision", job["revision"]), ("by", _asked(job)), ("began", _when(job["started_at"])))
     yield Text("  " + ", ".join(f"{name} {value}" for name, value in told if value), "dim")
     if job["summary"]:
         yield Text(f"  {job['summary']}")
@@ -103,6 +103,12 @@ def _step(item: Object) -> Step:
         changes=tuple(Change(change["field"], change["from"], change["to"]) for change in item["changes"]),
         reason=item["reason"],
     )
+
+
+def _asked(job: Object) -> str:
+    """A person's name, else what made it; of a webhook's long delivery id the log of the audit has all."""
+    named = job["actor"] and not job["actor"].startswith("webhook:")
+    return str(job["actor"] if named else job["trigger"])
 
 
 def _ref(item: Object) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from innkeeper.control import operating, publishing, recording
 from innkeeper.control.approval import Wish, bold, grave, harmless
+from innkeeper.control.blaming import blamed
 from innkeeper.control.comment import summary
 from innkeeper.control.errors import Denied
 from innkeeper.control.locating import located
@@ -188,7 +189,7 @@ async def _gated(scene: Scene, *, ask: bool) -> Outcome:
     everything = ask or (spec.sync == "manual" and any(step.acts for step in full.plan.steps))
     if everything and any(step.acts for step in full.plan.steps):
         await _recorded(scene, prepared)
-        return _waits(scene, full, "every change of this source waits for a person" if not ask else "a rollback")
+        return await _waits(scene, full, "every change of this source waits for a person" if not ask else "a rollback")
     if not waiting:
         return await _carried_out(scene, full)
     left = harmless(prepared.plan, waiting, [step.ref for step in prepared.plan.steps if step.acts])
@@ -200,12 +201,13 @@ async def _gated(scene: Scene, *, ask: bool) -> Outcome:
             return outcome
         full = await scene.prepare(asked)
     await _recorded(scene, await scene.prepare(scene.policy))
-    return _waits(scene, full, f"{len(waiting)} of its steps replace or destroy")
+    return await _waits(scene, full, f"{len(waiting)} of its steps replace or destroy")
 
 
-def _waits(scene: Scene, full: Prepared, why: str) -> Outcome:
+async def _waits(scene: Scene, full: Prepared, why: str) -> Outcome:
     scene.run.say(f"waits for an approval: {why}", "warning", phase="approval")
-    return Outcome("waiting", summary(full.plan), result=scene.shown(full), digest=full.plan.digest)
+    body = await blamed(scene.run.house, scene.source.name, scene.rendered.revision, scene.shown(full))
+    return Outcome("waiting", summary(full.plan), result=body, digest=full.plan.digest)
 
 
 async def _carried_out(scene: Scene, prepared: Prepared) -> Outcome:

@@ -82,8 +82,14 @@ async def test_an_approval_of_an_old_plan_does_not_count(tmp_path: Path) -> None
         house.upstream.push(web=container("web", 101))
         first = await house.sync()
         await house.done(await house.commands.approve(ADA, first.id, first.digest))
-        house.upstream.push(web=container("web", 101, memory="1Gi"))
+        newest = house.upstream.push(web=container("web", 101, memory="1Gi"))
         job = await house.sync()
+        (step,) = job.result["steps"]  # type: ignore[misc]
+        (change,) = step["changes"]  # type: ignore[index,call-overload,misc]
+        assert change == {
+            "field": "memory", "from": "512Mi", "to": "1Gi", "impact": "live",
+            "file": "web.yaml", "line": 7, "commit": newest,
+        }  # fmt: skip
         await house.by_hand("PUT", "{101}/config", cores="4")
         again = await house.done(await house.commands.approve(ADA, job.id, job.digest))
         assert again.state == "waiting"

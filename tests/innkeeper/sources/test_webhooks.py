@@ -191,6 +191,11 @@ def test_github_s_form_is_read_and_json_that_is_none_is_refused() -> None:
         assert refused.cause == "malformed"
 
 
+def test_what_curl_calls_a_form_is_read_as_the_json_that_it_is() -> None:
+    headers, body = generic({"ref": "refs/heads/main", "after": AFTER})
+    assert isinstance(take(({**headers, "Content-Type": "application/x-www-form-urlencoded"}, body)), Hint)
+
+
 def test_several_changes_of_one_push_are_searched_for_the_branch() -> None:
     forge = FORGES[4]
     event, payload = forge.push("refs/heads/other", BEFORE)

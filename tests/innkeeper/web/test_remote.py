@@ -122,6 +122,15 @@ async def test_an_approval_names_what_is_destroyed(portal: Served, tmp_path: Pat
     assert status == 0
     job = await portal.store.job(int(number))
     assert job is not None and (job.state, job.approved_by) == ("pending", "ada-operator")
+    status, out, err = await desk.innkeeper("approve", number, stdin="web\ny\n")
+    assert (status, out) == (1, "") and "does not wait for an approval: it is pending" in err
+
+
+async def test_what_a_rollback_holds_is_released(portal: Served, tmp_path: Path) -> None:
+    desk = await desk_of(portal, tmp_path, "operator")
+    await portal.store.put_source("lab", pinned="1f" * 20)
+    assert await desk.innkeeper("release", "lab") == (0, "lab follows main again.\n", "")
+    assert (await portal.store.source("lab")).pinned == ""
 
 
 async def test_following_ends_with_the_job(portal: Served, tmp_path: Path) -> None:
