@@ -85,7 +85,7 @@ async def test_what_a_hand_changes_beside_a_running_job_is_seen_after_it(tmp_pat
         job = await store.add_job(Request("snapshot", "home"))
         await store.update_job(job.id, ("pending",), state="running")
         before = watch._seen[name].guests[101]
-        await house.by_hand("PUT", "{101}/config", swap="128")
+        await house.by_hand("PUT", "{101}/config", memory="2048")
 
         async def noticed() -> bool:
             return watch._seen[name].guests[101] != before
