@@ -23,7 +23,7 @@ from innkeeper.web.views.attention import attention
 from innkeeper.web.views.comparing import compare, flatten
 from innkeeper.web.views.planview import plan_view, view_of
 from innkeeper.web.views.timeline import timeline
-from tests.innkeeper.portal.scene import HOSTILE, PROFILES, guests, replacement
+from tests.innkeeper.portal.scene import HOSTILE, PROFILES, guests, plan_json, replacement
 
 AT = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -155,6 +155,17 @@ def test_a_plan_is_told_gravest_first() -> None:
         "live",
         "none",
     ]
+
+
+def test_fields_are_shown_with_the_commit_of_their_line() -> None:
+    view = plan_view(plan_json(replacement()))
+    assert view is not None
+    assert ("guests/wiki.yaml", 8) in view.places
+    shown = view.blamed({("guests/wiki.yaml", 8): "abc"})
+    by_field = {(step.name, item.field): item for step in shown.steps for item in step.fields}
+    assert by_field["wiki", "template"].commit == "abc"
+    assert by_field["wiki", "template"].place == "guests/wiki.yaml:8"
+    assert by_field["wiki", "rootDisk.size"].commit == ""
 
 
 def test_what_is_refused_is_never_among_what_is_done() -> None:

@@ -159,6 +159,9 @@ def approve_a_replacement(page: Page, house: House) -> None:
     page.locator(".attention li", has_text="Approval").get_by_role("link", name=re.compile("^Decide")).click()
     page.wait_for_url("**/plan")
     expect(page.get_by_role("heading", name=re.compile("Replaces guests"))).to_be_visible()
+    expect(page.locator(".step", has_text="unprivileged").locator("td code")).to_have_attribute(
+        "title", house.upstream.git("rev-parse", "HEAD")
+    )
     button = page.get_by_role("button", name="Approve and carry out")
     expect(button).to_be_disabled()
     page.get_by_label("Type old to confirm").fill("old")

@@ -1,6 +1,8 @@
 """Jobs: the list, the page of one with its live log, its plan, and what a person decides about it."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, get_args
 from urllib.parse import urlencode
 
@@ -8,6 +10,7 @@ from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import PlainTextResponse, Response
 
 from innkeeper.control.commands import destroyed
+from innkeeper.engine.errors import EngineError
 from innkeeper.model.jobs import ENDED, Job, JobLog, JobState
 from innkeeper.model.objects import Ref
 from innkeeper.web.deps import Operator, Services, Viewer
@@ -20,6 +23,9 @@ from innkeeper.web.views.words import JOBS, web_address
 router = APIRouter()
 _LIMIT = 50
 _LINES = 1000
+_PATIENCE = 2.0
+"""Seconds that a plan waits for git to tell where its lines come from."""
+_BLAMED = 40
 _STATES: tuple[JobState, ...] = get_args(JobState)
 
 
@@ -95,8 +101,22 @@ async def _lines(parts: Parts, job: int) -> tuple[JobLog, ...]:
 async def plan(request: Request, job: int, actor: Viewer, parts: Services) -> Response:
     found = await parts.commands.job(job)
     view = plan_view(found.result) or PlanView()
+    view = view.blamed(await _blamed(parts, found, view.places))
     names = tuple(dict.fromkeys(destroyed(found))) if found.state == "waiting" else ()
     return page(request, "plan.html", job=found, plan=view, destroyed=names)
+
+
+async def _blamed(parts: Parts, job: Job, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], str]:
+    """The commit of each place, as far as git tells soon."""
+    found: dict[tuple[str, int], str] = {}
+    if job.revision:
+        with suppress(EngineError, TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                repository = parts.commands.house.repository(job.request.source)
+                for file, line in places[:_BLAMED]:
+                    if commit := await repository.blame(job.revision, file, line):
+                        found[file, line] = commit.revision
+    return found
 
 
 @router.post("/jobs/{job}/approve")

@@ -1,7 +1,7 @@
 """A plan as a page tells it: by how much is felt, the gravest first, so that nobody approves what they did not see."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from innkeeper.model.plan import IMPACTS, Json, Plan
 
@@ -23,9 +23,15 @@ class Field:
     before: Json
     after: Json
     impact: str = ""
-    place: str = ""
-    """`file:line`, where it is known."""
+    file: str = ""
+    line: int = 0
     commit: str = ""
+    """The commit that its line comes from, where that was looked up."""
+
+    @property
+    def place(self) -> str:
+        """`file:line`, as far as it is known."""
+        return f"{self.file}:{self.line}" if self.file and self.line else self.file
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,24 @@ class PlanView:
     def destroyed(self) -> tuple[str, ...]:
         """The guests whose names are typed before the plan is approved."""
         return tuple(dict.fromkeys(step.name for step in self.steps if step.destroys))
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Where its fields are declared, each place once, in the order that they are shown in."""
+        found = ((item.file, item.line) for step in self.steps for item in step.fields if item.file and item.line)
+        return tuple(dict.fromkeys(found))
+
+    def blamed(self, commits: Mapping[tuple[str, int], str]) -> "PlanView":
+        """The same with the commits that places come from."""
+
+        def step(item: StepView) -> StepView:
+            return replace(
+                item,
+                fields=tuple(replace(one, commit=commits.get((one.file, one.line), "")) for one in item.fields),
+            )
+
+        groups = (replace(group, steps=tuple(map(step, group.steps))) for group in self.groups)
+        return replace(self, groups=tuple(groups))
 
     @property
     def told(self) -> str:
@@ -153,17 +177,9 @@ def _step(raw: Raw) -> StepView:
 
 
 def change_view(raw: Raw) -> Field:
-    """A field of a change; where it was read from, as far as that is known."""
-    file, line = _text(raw.get("file")), raw.get("line")
-    place = f"{file}:{line}" if file and line else file
-    return Field(
-        _text(raw.get("field")),
-        raw.get("from"),
-        raw.get("to"),
-        _text(raw.get("impact")),
-        place,
-        _text(raw.get("commit")),
-    )
+    """A field of a change."""
+    field, impact, file = (_text(raw.get(name)) for name in ("field", "impact", "file"))
+    return Field(field, raw.get("from"), raw.get("to"), impact, file, _number(raw.get("line")))
 
 
 def _summary(plan: Raw) -> Mapping[str, int]:
