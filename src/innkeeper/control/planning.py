@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from innkeeper.control import pulls, recording
+from innkeeper.control.blaming import blamed
 from innkeeper.control.comment import summary
 from innkeeper.control.rendering import render, repository_path
 from innkeeper.control.running import Outcome, Run
@@ -54,7 +55,7 @@ async def plan(run: Run) -> Outcome:
     def where(place: Location) -> tuple[str, int]:
         return repository_path(place.file, rendered.place, source), place.line
 
-    body = recording.shown(found, prepared, where)
+    body = await blamed(house, source.name, revision, recording.shown(found, prepared, where))
     return Outcome("succeeded", summary(found), result=body, digest=found.digest, revision=revision)
 
 

@@ -1,6 +1,5 @@
 """Every port of the control plane with what implements it."""
 
-import hashlib
 from datetime import UTC, datetime
 
 from innkeeper import runtime
@@ -119,8 +118,3 @@ def _heard(said: webhooks.Hint | webhooks.Ignored | webhooks.Refused) -> Heard:
         return Heard(reason=said.reason)
     hint: Hint = said
     return Heard(hint=hint)
-
-
-def seed(name: str) -> int:
-    """A number of its own for every source, so that not all of them are looked at in the same moment."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,8 +83,6 @@ def test_secrets_are_never_shown(tmp_path: Path) -> None:
     """Neither in the log, nor on disk, nor in what it answers, while everything that it reaches for is away."""
     (tmp_path / "config.yaml").write_text(CLUSTER)
     with serving(tmp_path, "--config", str(tmp_path / "config.yaml")) as (process, ready):
-        import time
-
         time.sleep(4)  # several fetches and looks that fail
         request = urllib.request.Request(f"{ready['url']}/hooks/home", b"{}", {"X-Signature-256": "sha256=00"})
         try:
