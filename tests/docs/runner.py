@@ -4,8 +4,9 @@ Only blocks marked `console run` are run. `$ ` begins a command, `> ` continues 
 for any text within a line, and alone on a line for any number of lines. No output shown: none is compared. `exit=1` on
 the block is the status of its last command, else all end with 0. A block `yaml file=PATH` is saved there first.
 
-Two things differ from what a reader does: the ports of `pvesim` are free ones (shown ports are translated both ways),
-and a shown answer to a question is piped in.
+What runs in the background (`&`) is `pvesim`, ready with its first line, and a server, ready with the file that takes
+its first line. Two things differ from what a reader does: their ports are free ones (shown ports are translated both
+ways), and a shown answer to a question is piped in.
 """
 
 import json
@@ -13,14 +14,17 @@ import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.docs.pages import ROOT, Block, blocks
 
 _FIRST_PORT = 8006
+_SERVER_PORT = "8080"
 _ANSWER = re.compile(r"^Apply this plan\? \[y/N\] (\S+)$", re.MULTILINE)
 _SECONDS = 60
 
@@ -33,7 +37,8 @@ class Reader:
     where: Path = field(init=False)
     environment: dict[str, str] = field(init=False)
     ports: dict[str, str] = field(default_factory=dict)
-    simulator: subprocess.Popen[str] | None = None
+    running: dict[int, subprocess.Popen[str]] = field(default_factory=dict)
+    """By the numbers that a shell gives them."""
 
     def __post_init__(self) -> None:
         self.where = self.home / "innkeeper"
@@ -53,7 +58,8 @@ class Reader:
                 elif block.language == "console" and "run" in block.words:
                     self._block(block)
         finally:
-            self._stop()
+            for number in list(self.running):
+                self._stop(number)
 
     def _block(self, block: Block) -> None:
         commands = _commands(block.text)
@@ -64,9 +70,13 @@ class Reader:
 
     def _command(self, block: Block, command: str, shown: str, expected: int) -> None:
         if re.match(r"pvesim .*&$", command):
-            said, status = self._start(command), expected
-        elif re.match(r"kill %\d+$", command):
-            self._stop()
+            said, status = self._simulate(command), expected
+        elif re.match(r"innkeeper serve .*&$", command):
+            self._serve(command)
+            said, status = "", expected
+        elif re.match(r"kill( %\d+)+$", command):
+            for number in re.findall(r"\d+", command):
+                self._stop(int(number))
             said, status = "", expected
         else:
             said, status = self._shell(self._real(command), shown)
@@ -97,24 +107,40 @@ class Reader:
         self.environment = {name: value for name, _, value in pairs if name not in ("_", "SHLVL", "PWD", "OLDPWD")}
         return done.stdout, done.returncode
 
-    def _start(self, command: str) -> str:
-        self._stop()
+    def _simulate(self, command: str) -> str:
         words = shlex.split(command.rstrip("& "))
         words = ["0" if before == "--port" else word for before, word in zip(["", *words], words, strict=False)]
-        self.simulator = subprocess.Popen(
-            [sys.executable, "-m", *words, "--exit-on-eof"],
+        simulator = self._start([sys.executable, "-m", *words, "--exit-on-eof"])
+        assert simulator.stdout is not None
+        line = simulator.stdout.readline()
+        assert line, f"`{command}` did not start"
+        urls = json.loads(line)["nodes"].values()
+        self._translate({str(_FIRST_PORT + index): url.rpartition(":")[2] for index, url in enumerate(urls)})
+        return line
+
+    def _serve(self, command: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.ports[_SERVER_PORT] = str(free.getsockname()[1])
+        server = self._start(["bash", "-c", f"exec {self._real(command).rstrip('& ')}"])
+        found = re.search(r" > (\S+)", command)
+        assert found is not None, f"`{command}` does not keep its first line"
+        ready, limit = self.where / found[1], time.monotonic() + _SECONDS
+        while not (ready.exists() and ready.read_text(encoding="utf-8").endswith("\n")):
+            assert server.poll() is None and time.monotonic() < limit, f"`{command}` did not start"
+            time.sleep(0.1)
+
+    def _start(self, words: list[str]) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            words,
             cwd=self.where,
             env=self.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self.simulator.stdout is not None
-        line = self.simulator.stdout.readline()
-        assert line, f"`{command}` did not start"
-        urls = json.loads(line)["nodes"].values()
-        self._translate({str(_FIRST_PORT + index): url.rpartition(":")[2] for index, url in enumerate(urls)})
-        return line
+        self.running[max(self.running, default=0) + 1] = process
+        return process
 
     def _translate(self, ports: dict[str, str]) -> None:
         """Point files that were written before at the new ports."""
@@ -132,14 +158,13 @@ class Reader:
     def _shown(self, text: str) -> str:
         return _replace(text, {real: shown for shown, real in self.ports.items()})
 
-    def _stop(self) -> None:
-        if self.simulator is not None:
-            self.simulator.terminate()
-            self.simulator.wait(10)
-            for pipe in (self.simulator.stdin, self.simulator.stdout):
-                if pipe is not None:
-                    pipe.close()
-            self.simulator = None
+    def _stop(self, number: int) -> None:
+        process = self.running.pop(number)
+        process.terminate()
+        process.wait(30)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def _replace(text: str, ports: dict[str, str]) -> str:

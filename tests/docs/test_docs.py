@@ -91,7 +91,7 @@ def test_files_of_pvesim_load(block: Block, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", _FOLLOWED, ids=_name)
 def test_what_a_page_tells_to_type_works(page: Path, tmp_path: Path) -> None:
-    for program in ("bash", "curl", "git", "jq"):
+    for program in ("bash", "curl", "git", "jq", "openssl"):
         if shutil.which(program) is None:
             pytest.skip(f"needs: {program}")
     Reader(tmp_path).follow(page)
