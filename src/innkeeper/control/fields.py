@@ -50,6 +50,18 @@ def with_field(spec: Mapping[str, Any], field: str, value: object) -> dict[str, 
     return found
 
 
+def value_at(spec: Mapping[str, Any], field: str) -> Any:
+    """The value of a field; None where it is not there."""
+    path = path_of(spec, field)
+    here: Any = spec
+    for part in path or ():
+        try:
+            here = here[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return here if path else None
+
+
 def _set(node: Any, path: Sequence[str | int], value: object) -> Any:
     head, rest = path[0], path[1:]
     if isinstance(head, int):

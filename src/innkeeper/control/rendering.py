@@ -2,19 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from innkeeper.control.fields import with_field
+from innkeeper.control.fields import value_at, with_field
 from innkeeper.control.house import House
 from innkeeper.control.permissions import denied
 from innkeeper.manifests.loading import Loaded, load
 from innkeeper.model.diagnostics import Diagnostic, Location
-from innkeeper.model.objects import Cluster, Declared, Guest
-from innkeeper.model.records import Drift
+from innkeeper.model.objects import Cluster, Declared, Guest, Ref
+from innkeeper.model.records import Drift, GuestRecord
 from innkeeper.model.sources import Source
 
 
@@ -82,27 +81,39 @@ def _relative(item: Diagnostic, place: Path, source: Source) -> Diagnostic:
     return Diagnostic(item.severity, item.code, short(item.summary), short(item.detail), where)
 
 
-def leaving(declared: Declared, ignored: Iterable[Drift], now: datetime) -> Declared:
-    """What is declared, with the fields that are to be left alone declared as what they are."""
-    fields: dict[tuple[str, str], list[Drift]] = {}
+def leaving(
+    declared: Declared, ignored: Iterable[Drift], former: Mapping[Ref, GuestRecord], now: datetime
+) -> tuple[Declared, tuple[Drift, ...]]:
+    """What is declared, with the fields that are to be left alone declared as what they are; and those fields.
+
+    `former` tells what they are; one that has become what is declared need not be left alone any longer.
+    """
+    fields: dict[Ref, list[Drift]] = {}
     for item in ignored:
         if item.ignored_until is not None and item.ignored_until > now and item.ended_at is None:
-            fields.setdefault((item.ref.kind, item.ref.name), []).append(item)
+            fields.setdefault(item.ref, []).append(item)
     if not fields:
-        return declared
-    guests = tuple(_left(guest, fields.get((guest.ref.kind, guest.ref.name), ())) for guest in declared.guests)
-    return replace(declared, guests=guests)
+        return declared, ()
+    kept: list[Drift] = []
+    guests = []
+    for guest in declared.guests:
+        for item in fields.get(guest.ref, ()):
+            record = former.get(guest.ref)
+            changed = _left(guest, item, value_at(record.live, item.field) if record else item.after)
+            if changed is not None:
+                kept.append(item)
+                guest = changed
+        guests.append(guest)
+    return replace(declared, guests=tuple(guests)), tuple(kept)
 
 
-def _left(guest: Guest, drifts: Iterable[Drift]) -> Guest:
-    spec: Any = guest.spec
-    for item in drifts:
-        data = spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        changed = with_field(data, item.field, item.after)
-        if changed is None:
-            continue
-        try:
-            spec = type(spec).model_validate_json(json.dumps(changed))
-        except ValueError:
-            continue  # What it is cannot be declared: it stays as it was, and is shown as drift.
-    return replace(guest, spec=spec)
+def _left(guest: Guest, drift: Drift, value: object) -> Guest | None:
+    """The guest with a field as it is; None where it is as declared, or cannot be declared so (it is drift then)."""
+    data = guest.spec.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    changed = with_field(data, drift.field, value)
+    if changed is None or changed == data:
+        return None
+    try:
+        return replace(guest, spec=type(guest.spec).model_validate_json(json.dumps(changed)))
+    except ValueError:
+        return None

@@ -24,7 +24,7 @@ from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.jobs import Job
 from innkeeper.model.objects import Declared, Ref
 from innkeeper.model.plan import Json, Plan
-from innkeeper.model.records import GuestRecord, Revision
+from innkeeper.model.records import Drift, GuestRecord, Revision
 from innkeeper.model.sources import Source
 from innkeeper.planner.policy import Policy, Unreachable, named
 
@@ -100,6 +100,8 @@ class Scene:
     source: Source
     rendered: Rendered
     declared: Declared
+    left: tuple[Drift, ...]
+    """Drift that is left alone until a date."""
     policy: Policy
     links: Mapping[str, Link | Unreachable]
     insider: Insider | None
@@ -128,7 +130,7 @@ async def _reach(run: Run, source: Source, revision: str, *, ask: bool = False) 
     if not rendered.loaded.ok:
         return await refused(run, source, revision, rendered.loaded.diagnostics)
     ignored = await house.store.drifts(source=source.name)
-    declared = leaving(rendered.loaded.declared, ignored, house.now())
+    declared, left = leaving(rendered.loaded.declared, ignored, former, house.now())
     policy = _policy(job, source, revision)
     if stray := [name for name in policy.only if not any(named(guest.ref, (name,)) for guest in declared.guests)]:
         raise Denied(f"source {source.name} declares no guest {', '.join(stray)} at {revision[:SHORT]}")
@@ -138,7 +140,7 @@ async def _reach(run: Run, source: Source, revision: str, *, ask: bool = False) 
         house.insides(declared) as insider,
         house.queue.cluster(names),
     ):
-        scene = Scene(run, source, rendered, declared, policy, links, insider, former)
+        scene = Scene(run, source, rendered, declared, left, policy, links, insider, former)
         outcome = await _gated(scene, ask=ask)
     return replace(outcome, revision=revision)
 
@@ -245,10 +247,10 @@ async def _recorded(scene: Scene, seen: Prepared) -> None:
     found = recording.records(seen, source, scene.former, now, scene.where)
     found = await located(found, seen, scene.links)
     await house.store.put_guests(source, found, whole=not seen.policy.only)
-    drifted = recording.drifts(seen, source, scene.former, now)
+    drifted = (*recording.drifts(seen, source, scene.former, now), *scene.left)
     if seen.policy.only:
         others = await house.store.drifts(source=source)
-        drifted += tuple(item for item in others if not seen.policy.selects(item.ref))
+        drifted += tuple(item for item in others if not seen.policy.selects(item.ref) and item not in scene.left)
     await house.store.put_drift(drifted, source)
     house.bus.tell("guest", {"source": source, "job": run.job.id})
 

@@ -183,8 +183,10 @@ class Watch:
             self._checking.add(source.name)
         else:
             self._checking.discard(source.name)
-        now = house.now()
-        declared = leaving(rendered.loaded.declared, await house.store.drifts(source=source.name), now)
+        page = await house.store.guests(GuestQuery(sources=(source.name,), limit=MOST))
+        former = {item.ref: item for item in page.guests}
+        drifts = await house.store.drifts(source=source.name)
+        declared, left = leaving(rendered.loaded.declared, drifts, former, house.now())
         policy = Policy(
             source.name, rendered.revision[:SHORT], prune=source.spec.prune, max_deletes=source.spec.max_deletes
         )
@@ -192,7 +194,7 @@ class Watch:
             prepared = await prepare(declared, links, policy, insider=insider, health=insider is not None)
             if await house.store.jobs(states=("running",), source=source.name, limit=1):
                 return False
-            await self._record(source, rendered, prepared, links)
+            await self._record(source, rendered, prepared, links, left)
         await self._heal(source, prepared)
         return True
 
@@ -203,7 +205,12 @@ class Watch:
         return found
 
     async def _record(
-        self, source: Source, rendered: Rendered, prepared: Prepared, links: Mapping[str, Link | Unreachable]
+        self,
+        source: Source,
+        rendered: Rendered,
+        prepared: Prepared,
+        links: Mapping[str, Link | Unreachable],
+        left: tuple[Drift, ...],
     ) -> None:
         house, now = self.house, self.house.now()
         page = await house.store.guests(GuestQuery(sources=(source.name,), limit=MOST))
@@ -223,7 +230,7 @@ class Watch:
         )
         # A guest that is gone drifts as long as it is missing: its record must go on telling that it was there.
         await house.store.put_guests(source.name, found, whole=True)
-        fresh = await house.store.put_drift(drifted, source.name)
+        fresh = await house.store.put_drift((*drifted, *left), source.name)
         if any(_differs(item, former.get(item.ref)) for item in found) or len(found) != len(former):
             house.bus.tell("guest", {"source": source.name})
             await publishing.publish(house, lambda line, level: _logger.log(_LEVELS[level], "%s", line))

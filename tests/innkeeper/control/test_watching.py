@@ -185,11 +185,34 @@ async def test_a_field_is_left_alone_until_a_date(tmp_path: Path) -> None:
         await until(seen)
         (drift,) = await house.house.store.drifts()
         await house.commands.ignore_drift(ADA, drift.id, datetime.now(UTC) + timedelta(days=1))
-        job = await house.sync()
-        assert (job.state, house.guests[101].config["memory"]) == ("succeeded", "2048")
+        for _ in range(3):
+            job = await house.sync()
+            assert (job.state, house.guests[101].config["memory"]) == ("succeeded", "2048")
+        (left,) = await house.house.store.drifts()
+        assert (left.id, left.field) == (drift.id, "memory"), "it stays on the page, however often it is looked at"
         await house.commands.ignore_drift(ADA, drift.id, None)
         job = await house.sync()
         assert (job.state, house.guests[101].config["memory"]) == ("succeeded", "512")
+        assert await house.house.store.drifts() == ()
+
+
+async def test_what_was_left_alone_and_is_right_again_is_over(tmp_path: Path) -> None:
+    async with watched(tmp_path, "selfHeal: false") as house:
+        await house.by_hand("PUT", "{101}/config", memory="2048")
+
+        async def seen() -> bool:
+            return bool(await house.house.store.drifts())
+
+        await until(seen)
+        (drift,) = await house.house.store.drifts()
+        await house.commands.ignore_drift(ADA, drift.id, datetime.now(UTC) + timedelta(days=1))
+        await house.by_hand("PUT", "{101}/config", memory="512")
+
+        async def over() -> bool:
+            return (await house.record("web")).live["memory"] == "512Mi" and not await house.house.store.drifts()
+
+        await until(over)
+        assert house.guests[101].config["memory"] == "512"
 
 
 async def test_an_idle_home_is_asked_little(tmp_path: Path) -> None:
