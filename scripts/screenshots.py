@@ -36,7 +36,7 @@ PAGES = {
     "delete": "/guests/homelab/Container/docs/delete",
     "error": "/jobs/999",
 }
-_TALLEST = 1000
+_TALLEST = 940
 """Pixels of a page that are shown."""
 _QUALITY = 56
 
