@@ -43,7 +43,9 @@ def demo(
 
     if serve:
         from innkeeper.cli.demoserver import serve as served
+        from innkeeper.cli.serve import need_libraries
 
+        need_libraries()
         served(_examples(), listen)
         return
     began = time.monotonic()

@@ -34,13 +34,20 @@ def serve(
 
     Prints one line of JSON when it is ready: url, and setup, a link that makes the first admin and works once.
     """
+    need_libraries()
+    from innkeeper.serving.server import serve as run
+    from innkeeper.serving.settings import read_settings
+
+    run(read_settings(data, config, database or os.environ.get("INNKEEPER_DATABASE", ""), os.environ), listen)
+
+
+def need_libraries() -> None:
+    """Stalled where the extra `server` is not installed."""
     from importlib.util import find_spec
 
     from innkeeper.engine.errors import Stalled
 
     if find_spec("fastapi") is None or find_spec("sqlalchemy") is None:
-        raise Stalled("the server's libraries are not installed", "pip install 'innkeeper[server]'")
-    from innkeeper.serving.server import serve as run
-    from innkeeper.serving.settings import read_settings
-
-    run(read_settings(data, config, database or os.environ.get("INNKEEPER_DATABASE", ""), os.environ), listen)
+        raise Stalled(
+            "the server's libraries are not installed", "pip install 'innkeeper[server]', in a clone: '.[server]'"
+        )
