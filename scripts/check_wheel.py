@@ -49,6 +49,11 @@ def main() -> None:
         run(place / "venv/bin/innkeeper", "--help", cwd=empty)
         run(place / "venv/bin/pvesim", "--help", cwd=empty)
         run(place / "venv/bin/innkeeper", "demo", cwd=empty)
+        bare = subprocess.run(
+            [place / "venv/bin/innkeeper", "demo", "--serve"], cwd=empty, capture_output=True, text=True
+        )
+        if "libraries are not installed" not in bare.stderr:
+            sys.exit(f"without the extra `server`, demo --serve says: {bare.stderr}")
         print(f"{wheel.name}: {len(names)} files, installs, both commands work, the demo runs ({version})")
 
 
