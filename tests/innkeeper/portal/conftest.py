@@ -73,3 +73,15 @@ def sign_in(page: Page, user: str, password: str = PASSWORD) -> None:
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url("**/")
+
+
+def tab_to(page: Page, text: str = "", field: str = "") -> None:
+    """Press Tab until this link or button, or the field of this id or name, has the focus; and it shows."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        here = page.evaluate("(({textContent, id, name}) => [textContent.trim(), id, name])(document.activeElement)")
+        if (text and here[0] == text) or (field and field in here[1:]):
+            shown = "[document.activeElement, document.activeElement.closest('label')].some(item => "
+            assert page.evaluate(shown + "item && getComputedStyle(item).outlineStyle != 'none')")
+            return
+    raise AssertionError(f"{text or field} cannot be reached by keys")

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Page, ViewportSize, expect
 
 from innkeeper.model.objects import Ref
-from tests.innkeeper.portal.conftest import DESKTOP, PHONE, Open
+from tests.innkeeper.portal.conftest import DESKTOP, PHONE, Open, tab_to
 from tests.innkeeper.portal.scene import HOSTILE, PASSWORD, Portal, guests
 
 PAGES = {
@@ -235,23 +235,12 @@ def test_by_keys_alone_from_sign_in_to_the_review(opened: Open) -> None:
     tab_to(page, "Go on")
     page.keyboard.press("Enter")
     page.wait_for_url("**/new?*step=details*")
-    tab_to(page, "", "name")
+    tab_to(page, field="name")
     page.keyboard.type("garden")
     page.keyboard.press("Enter")
     page.wait_for_url("**/new/review")
     expect(page.get_by_role("heading", name="Review garden")).to_be_visible()
     expect(page.get_by_role("region", name="guests/garden.yaml")).to_contain_text("kind: Container")
-
-
-def tab_to(page: Page, text: str, field: str = "") -> None:
-    """Press Tab until this link or button, or the field of this id, has the focus; and it shows."""
-    for _ in range(80):
-        page.keyboard.press("Tab")
-        here = page.evaluate("({text: document.activeElement.textContent.trim(), id: document.activeElement.id})")
-        if (field and here["id"] == field) or (text and here["text"] == text):
-            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
-            return
-    raise AssertionError(f"{text or field} cannot be reached by keys")
 
 
 def test_without_a_script_everything_can_be_read_and_done(opened: Open) -> None:

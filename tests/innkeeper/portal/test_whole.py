@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.innkeeper.control.home import container
-from tests.innkeeper.portal.conftest import DESKTOP, listen
+from tests.innkeeper.portal.conftest import DESKTOP, listen, tab_to
 from tests.innkeeper.portal.house import House, opened
 from tests.innkeeper.portal.scene import PASSWORD
 
@@ -70,16 +70,24 @@ def first_sign_in(page: Page, house: House) -> None:
 
 
 def create_by_the_form(page: Page, house: House) -> None:
-    page.goto("/new")
-    page.get_by_text("No profile").click()
-    page.get_by_role("button", name="Go on").click()
-    page.locator("#name").fill("garden")
-    page.locator("#memory").fill("512")
-    page.locator("#disk").fill("4")
-    page.get_by_role("button", name="Review").click()
+    """By keys alone, from the overview to the commit."""
+    page.goto("/")
+    tab_to(page, "New workload")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/new")
+    tab_to(page, field="profile")
+    page.keyboard.press("ArrowUp")  # from the first to the last: no profile
+    tab_to(page, "Go on")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/new?*")
+    for field, text in (("name", "garden"), ("memory", "512"), ("disk", "4")):
+        tab_to(page, field=field)
+        page.keyboard.type(text)
+    page.keyboard.press("Enter")
     page.wait_for_url("**/new/review")
     expect(page.get_by_role("region", name="guests/container-garden.yaml")).to_contain_text("memory: 512Mi")
-    page.get_by_role("button", name="Commit").click()
+    tab_to(page, "Commit")
+    page.keyboard.press("Enter")
     committed(page)
     assert names(house) == {"inn", "garden"}
     house.upstream.pull()
