@@ -97,6 +97,17 @@ def test_what_a_page_tells_to_type_works(page: Path, tmp_path: Path) -> None:
     Reader(tmp_path).follow(page)
 
 
+def test_tests_that_a_page_names_exist() -> None:
+    """Written as a link to the file, a colon, and the names of its tests."""
+    named = re.findall(
+        r"\[[^\]]*\]\((tests/[^)]*\.py)\): ((?:`test_\w+`(?:, )?)+)", (ROOT / "SECURITY.md").read_text("utf-8")
+    )
+    assert named
+    for file, tests in named:
+        defined = set(re.findall(r"def (test_\w+)", (ROOT / file).read_text("utf-8")))
+        assert set(re.findall(r"`(\w+)`", tests)) <= defined, f"{file} has not all of {tests}"
+
+
 def test_pages_speak_to_their_readers_only() -> None:
     for page in pages():
         found = re.search(r"/work/|/tmp/|\bissue \d|TODO|FIXME", page.read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """`innkeeper demo --serve`: the portal on a simulated cluster, with a local git repository; no configuration."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -61,5 +62,6 @@ def _git(place: Path, *words: str) -> None:
 
 
 def _told(ready: Mapping[str, object], place: Path) -> None:
+    logging.getLogger().setLevel(logging.WARNING)  # a person reads this terminal
     typer.echo(f"The portal: {ready['setup'] or ready['url']}  (this link makes the first admin)")
     typer.echo(f"Its repository: git clone {place / 'homelab.git'}; push to main, and watch. Ctrl-C ends the demo.")
