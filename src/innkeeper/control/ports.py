@@ -401,10 +401,10 @@ class NodeUse:
 class Link(Hypervisor, Protocol):
     """A cluster as the control plane sees it: what the engine needs, and what people want to look at."""
 
-    async def glance(self, vmids: Collection[int]) -> tuple[str, Mapping[int, str]]:
-        """A fingerprint of the list of everything, and one of each of these guests' configurations: 1 + N calls.
+    async def glance(self, vmids: Collection[int]) -> tuple[str, Mapping[int, ObservedGuest]]:
+        """A fingerprint of the list of everything, and those of these guests that are in it: 1 + N calls.
 
-        The same texts while nothing has changed; a guest that is not there or cannot be read has one of its own.
+        The fingerprint is the same while nothing has changed that the list shows.
         """
 
     async def snapshots(self, guest: ObservedGuest) -> tuple[Snapshot, ...]: ...

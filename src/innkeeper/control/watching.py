@@ -25,6 +25,7 @@ from innkeeper.engine.reconcile import Prepared, prepare
 from innkeeper.model.diagnostics import Location
 from innkeeper.model.jobs import Level, Request
 from innkeeper.model.objects import Cluster
+from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.plan import Json
 from innkeeper.model.records import Drift, GuestRecord
 from innkeeper.model.sources import Source
@@ -133,8 +134,9 @@ class Watch:
             seen.nodes = sum(node.online for node in await link.usage())
             seen.known = await self._known(cluster)
         seen.fingerprint = fingerprint
-        moved |= any(seen.guests.get(vmid, text) != text for vmid, text in found.items())
-        seen.guests |= found
+        read = {vmid: _settings(found.get(vmid)) for vmid in chosen}
+        moved |= any(seen.guests.get(vmid) != text for vmid, text in read.items())
+        seen.guests |= read
         return moved
 
     async def _known(self, cluster: Cluster) -> list[int]:
@@ -194,6 +196,10 @@ class Watch:
             prepared = await prepare(declared, links, policy, insider=insider, health=insider is not None)
             if await house.store.jobs(states=("running",), source=source.name, limit=1):
                 return False
+            for name, view in prepared.views.items():
+                if isinstance(view, ClusterView):
+                    read = {vmid: _settings(guest) for vmid, guest in view.guests.items() if guest.config is not None}
+                    self._seen.setdefault(name, Seen()).guests |= read
             await self._record(source, rendered, prepared, links, left)
         await self._heal(source, prepared)
         return True
@@ -287,6 +293,13 @@ class Watch:
             return False
         pause = min(_BACKOFF * (1 << min(failures - 1, 20)), _HEALED_AGAIN)
         return self.house.now() - jobs[0].finished_at < pause
+
+
+def _settings(guest: ObservedGuest | None) -> str:
+    """The same text while nothing has changed that only a guest's own configuration tells."""
+    if guest is None:
+        return "not there"
+    return guest.unreadable or f"{guest.digest} {sorted(guest.pending.items())}"
 
 
 def _differs(record: GuestRecord, former: GuestRecord | None) -> bool:

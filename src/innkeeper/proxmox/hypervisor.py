@@ -72,7 +72,7 @@ class Proxmox:
         """
         return listing.fingerprint(await self.session.get("/cluster/resources"))
 
-    async def glance(self, vmids: Collection[int]) -> tuple[str, Mapping[int, str]]:
+    async def glance(self, vmids: Collection[int]) -> tuple[str, Mapping[int, ObservedGuest]]:
         """See Link.glance."""
         return await observe.glance(self.session, vmids)
 

@@ -6,7 +6,6 @@ proof: a guest that is not where the list says is looked up again.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -152,22 +151,20 @@ async def read_one(session: Session, row: Row, *, power: bool) -> ObservedGuest:
     return guest
 
 
-async def glance(session: Session, vmids: Collection[int]) -> tuple[str, dict[int, str]]:
-    """What a poll of the list shows, and a fingerprint of each of these guests' configurations."""
+async def glance(session: Session, vmids: Collection[int]) -> tuple[str, dict[int, ObservedGuest]]:
+    """What a poll of the list shows, and those of these guests that are in it, read or with the reason why not."""
     rows: Rows = await session.get("/cluster/resources")
     known = listing.read_guests(rows)
 
-    async def look(vmid: int) -> str:
-        if vmid not in known:
-            return "not there"
+    async def look(row: Row) -> ObservedGuest:
         try:
-            answer = await session.read(f"{known[vmid].path}/pending", known[vmid].node)
+            return await read_one(session, row, power=False)
         except EngineError as error:
-            return error.message
-        return hashlib.sha256(answer.body).hexdigest()
+            return unread(row, error.message)
 
-    chosen = list(vmids)
-    return listing.fingerprint(rows), dict(zip(chosen, await asyncio.gather(*map(look, chosen)), strict=True))
+    chosen = [known[vmid] for vmid in vmids if vmid in known]
+    found = await asyncio.gather(*map(look, chosen))
+    return listing.fingerprint(rows), {guest.vmid: guest for guest in found}
 
 
 async def one(session: Session, vmid: int) -> ObservedGuest | None:
