@@ -66,16 +66,16 @@ class Run:
 @asynccontextmanager
 async def running(house: House, job: Job, stop: asyncio.Event) -> AsyncIterator[Run]:
     """A run whose log is written beside it, and which hears of its cancellation."""
-    run = Run(house, job, stop, asyncio.Queue())
+    run, over = Run(house, job, stop, asyncio.Queue()), asyncio.Event()
     writer = asyncio.create_task(_write(run))
-    ear = asyncio.create_task(_hear(run))
+    ear = asyncio.create_task(_hear(run, over))
     try:
         yield run
     finally:
-        ear.cancel()
+        # Not cancelled: that could tear a call to the store in two.
+        over.set()
         run.lines.put_nowait(None)
-        with suppress(asyncio.CancelledError):
-            await ear
+        await ear
         await writer
 
 
@@ -87,11 +87,11 @@ async def _write(run: Run) -> None:
             run.house.bus.tell("log", {"job": run.job.id, "number": written.number})
 
 
-async def _hear(run: Run) -> None:
+async def _hear(run: Run, over: asyncio.Event) -> None:
     """A cancellation may come from another thread or replica: it stands in the store."""
     loop = asyncio.get_running_loop()
     run.progress.at = loop.time()
-    while not run.stop.is_set():
+    while not (run.stop.is_set() or over.is_set()):
         with suppress(EngineError):
             if await run.house.store.value(f"cancel/{run.job.id}"):
                 run.say("cancelled: stopping at a safe point", "warning")
@@ -100,7 +100,8 @@ async def _hear(run: Run) -> None:
                 run.progress.superseded = True
                 run.say("a newer revision comes first: nothing is waited for any longer", "warning")
                 run.stop.set()
-        await asyncio.sleep(_CANCEL_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), _CANCEL_SECONDS)
 
 
 async def _newer(run: Run) -> bool:

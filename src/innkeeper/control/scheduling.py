@@ -39,17 +39,25 @@ class Schedule:
     _forgot: float = 0.0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Until cancelled; what was begun is ended first."""
         while True:
-            for source in self.house.sources.values():
-                try:
-                    await self._source(source)
-                except EngineError as error:
-                    _logger.info("source %s: %s", source.name, error)
-                except Exception:
-                    _logger.exception("the schedule of source %s", source.name)
-            await self._forget()
+            turn = asyncio.create_task(self._turn())
+            try:
+                await asyncio.shield(turn)
+            except asyncio.CancelledError:
+                await turn
+                raise
             await asyncio.sleep(_TICK)
+
+    async def _turn(self) -> None:
+        for source in self.house.sources.values():
+            try:
+                await self._source(source)
+            except EngineError as error:
+                _logger.info("source %s: %s", source.name, error)
+            except Exception:
+                _logger.exception("the schedule of source %s", source.name)
+        await self._forget()
 
     async def _source(self, source: Source) -> None:
         now = asyncio.get_running_loop().time()

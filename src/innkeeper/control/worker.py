@@ -71,6 +71,10 @@ class Worker:
             raise
         await self._end(begun, outcome)
 
+    async def rest(self) -> None:
+        """Until everybody was told of what has ended."""
+        await asyncio.gather(*self._told)
+
     async def _do(self, job: Job, stop: asyncio.Event, *, again: bool) -> Outcome:
         async with running(self.house, job, stop) as run:
             if again:

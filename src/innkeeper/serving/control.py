@@ -70,8 +70,9 @@ class Control:
             await store.close()
 
     async def _work(self, mine: House, links: KeptLinks, queue: Queue) -> None:
+        worker = Worker(mine)
         tasks = [
-            asyncio.create_task(queue.run(Worker(mine)), name="queue"),
+            asyncio.create_task(queue.run(worker), name="queue"),
             asyncio.create_task(self._bus.run(), name="bus"),
             asyncio.create_task(_lead(mine, queue), name="leader"),
         ]
@@ -84,6 +85,7 @@ class Control:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await worker.rest()
 
 
 async def _lead(mine: House, queue: Queue) -> None:

@@ -216,6 +216,7 @@ async def home(
         if running is not None:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+        await worker.rest()
         await links.close()
         await store.close()
         await sim.stop()
