@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import cast
 
 from innkeeper.control import notices, publishing, recording
+from innkeeper.control.fields import value_at
 from innkeeper.control.house import House
 from innkeeper.control.locating import located
 from innkeeper.control.ports import GuestQuery, Link, Task
@@ -24,7 +25,7 @@ from innkeeper.engine.errors import EngineError, Waiting
 from innkeeper.engine.reconcile import Prepared, prepare
 from innkeeper.model.diagnostics import Location
 from innkeeper.model.jobs import Level, Request
-from innkeeper.model.objects import Cluster
+from innkeeper.model.objects import Cluster, Ref
 from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.plan import Json
 from innkeeper.model.records import Drift, GuestRecord
@@ -77,10 +78,15 @@ class Watch:
     """Sources that something moved under since they were looked at."""
 
     async def run(self) -> None:
-        """Until cancelled. Trouble of one cluster or source keeps nobody from the others."""
+        """Until cancelled; a look that was begun is ended first. Trouble of one keeps nobody from the others."""
         while True:
             started = asyncio.get_running_loop().time()
-            await asyncio.gather(*(self._cluster(item) for item in self.house.clusters.values()))
+            looks = asyncio.gather(*(self._cluster(item) for item in self.house.clusters.values()))
+            try:
+                await asyncio.shield(looks)
+            except asyncio.CancelledError:
+                await looks
+                raise
             spent = asyncio.get_running_loop().time() - started
             await asyncio.sleep(max(0.1, self.tick - spent))
 
@@ -201,8 +207,18 @@ class Watch:
                     read = {vmid: _settings(guest) for vmid, guest in view.guests.items() if guest.config is not None}
                     self._seen.setdefault(name, Seen()).guests |= read
             await self._record(source, rendered, prepared, links, left)
+        if await self._otherwise(source, left, former):
+            self._moving.add(source.name)
         await self._heal(source, prepared)
         return True
+
+    async def _otherwise(self, source: Source, left: tuple[Drift, ...], former: Mapping[Ref, GuestRecord]) -> bool:
+        """Whether a field that is left alone is not what it was taken for: then this look judged it wrongly."""
+        for item in left:
+            now, before = await self.house.store.guest(source.name, item.ref), former.get(item.ref)
+            if now is None or before is None or value_at(now.live, item.field) != value_at(before.live, item.field):
+                return True
+        return False
 
     async def _render(self, source: Source, revision: str) -> Rendered:
         found = self._rendered.get(source.name)
