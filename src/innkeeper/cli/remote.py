@@ -51,8 +51,8 @@ def login(server: Server = None, ca_file: CaFile = None) -> None:
 
 
 def guests(server: str, ca_file: Path | None, output: Format) -> None:
-    """`innkeeper status` of all guests that a server keeps."""
-    from innkeeper.cli.remoteshow import guest_lines
+    """`innkeeper status` of all guests that a server keeps, and of sources that do not go their way."""
+    from innkeeper.cli.remoteshow import guest_lines, source_lines
 
     def all_of(remote: "Remote") -> dict[str, Any]:
         found: list[Any] = []
@@ -60,9 +60,12 @@ def guests(server: str, ca_file: Path | None, output: Format) -> None:
             page = remote.get("/guests", limit=_PAGE, offset=len(found))
             found += page["guests"]
             if not page["guests"] or len(found) >= page["total"]:
-                return {"guests": found}
+                return {"guests": found, "sources": remote.get("/sources")}
 
-    _show(server, ca_file, output, all_of, lambda found: guest_lines(found["guests"]))
+    def lines(found: Any) -> list[Any]:
+        return [*guest_lines(found["guests"]), *source_lines(found["sources"])]
+
+    _show(server, ca_file, output, all_of, lines)
 
 
 def jobs(

@@ -40,6 +40,18 @@ def guest_lines(guests: Sequence[Object]) -> Iterator[Text]:
             yield Text(f"    {condition['type']}: {condition['message']}", "dim")
 
 
+def source_lines(sources: Sequence[Object]) -> Iterator[Text]:
+    """Those that something is the matter with."""
+    for item in sources:
+        if item["error"]:
+            yield Text(f"Source {item['name']}: {item['error']}", "red")
+        if item["suspended"]:
+            yield Text(f"Source {item['name']} is suspended.", "yellow")
+        if item["pinned"]:
+            held, free = f"is held at {item['pinned'][:12]} since a rollback", f"innkeeper release {item['name']}"
+            yield Text(f"Source {item['name']} {held}: {free}", "yellow")
+
+
 def job_table(jobs: Sequence[Object]) -> Iterator[Text]:
     rows = [("JOB", "TYPE", "SOURCE", "STATE", "BEGAN", "BY", "SUMMARY")]
     rows += (

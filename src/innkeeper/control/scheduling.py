@@ -75,8 +75,9 @@ class Schedule:
             commit = await self.house.repository(source.name).fetch()
         except EngineError as error:
             record = await store.source(source.name)
-            if record.error != error.message:
-                await store.put_source(source.name, error=error.message)
+            if record.error != str(error):
+                _logger.warning("%s", error)
+                await store.put_source(source.name, error=str(error))
                 self.house.bus.tell("source", {"name": source.name})
             return
         record = await store.source(source.name)

@@ -85,7 +85,7 @@ async def fetched(run: Run, source: Source) -> Commit:
     try:
         commit = await house.repository(source.name).fetch()
     except EngineError as error:
-        await house.store.put_source(source.name, error=error.message)
+        await house.store.put_source(source.name, error=str(error))
         raise
     await house.store.put_source(source.name, seen=commit.revision, fetched_at=house.now(), error="")
     run.say(f"{commit.revision[:SHORT]} {commit.subject} ({commit.author})", phase="fetch")

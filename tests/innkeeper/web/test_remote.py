@@ -128,7 +128,10 @@ async def test_an_approval_names_what_is_destroyed(portal: Served, tmp_path: Pat
 
 async def test_what_a_rollback_holds_is_released(portal: Served, tmp_path: Path) -> None:
     desk = await desk_of(portal, tmp_path, "operator")
-    await portal.store.put_source("lab", pinned="1f" * 20)
+    await portal.store.put_source("lab", pinned="1f" * 20, error="the repository has no branch main")
+    status, out, _ = await desk.innkeeper("status")
+    assert status == 0 and "Source lab: the repository has no branch main\n" in out
+    assert "Source lab is held at 1f1f1f1f1f1f since a rollback: innkeeper release lab\n" in out
     assert await desk.innkeeper("release", "lab") == (0, "lab follows main again.\n", "")
     assert (await portal.store.source("lab")).pinned == ""
 
