@@ -23,7 +23,9 @@ from innkeeper.settings.desired import Desired
 from innkeeper.settings.made import made
 
 _QUANTITIES = frozenset({"memory", "swap", "balloon", "size"})
-_NOT_SHOWN = frozenset({"cluster", "vmid", "node", "profile", "needs", "restart", "options", "configure", "health", "expose", "monitoring"})
+_NOT_SHOWN = frozenset(
+    {"cluster", "vmid", "node", "profile", "needs", "restart", "options", "configure", "health", "expose", "monitoring"}
+)
 _KEYS = {"mounts": "path", "disks": "slot"}
 
 
