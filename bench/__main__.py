@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import ansible, inside, operator
+from bench import ansible, inside, operator, server
 from bench.measure import Run, run
 from bench.world import Sim, declare, environment, populated, simulator
 
@@ -92,17 +92,23 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=PAGE)
     parser.add_argument("--inside", action="store_true", help="only the section about the inside of real containers")
+    parser.add_argument("--server", action="store_true", help="only the section about the server")
     parser.add_argument("--operator", action="store_true", help="only the section about the Kubernetes operator")
     options = parser.parse_args()
-    if options.inside or options.operator:
+    every = not (options.inside or options.operator or options.server)
+    if not every:
         page = options.output.read_text() if options.output.exists() else "# Benchmarks\n"
     else:
         page = outside(options)
     with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
-        if not options.operator:
-            page = with_inside(page, Path(name), options.repeats)
-        if not options.inside:
-            page = with_operator(page, Path(name))
+        place = Path(name)
+        if every or options.inside:
+            page = with_inside(page, place, options.repeats)
+        if every or options.server:
+            own = server.section(place / "server", made_by_innkeeper(place))
+            page = inside.merged(page, own, server.HEADING)
+        if every or options.operator:
+            page = with_operator(page, place)
     options.output.write_text(page)
     print(f"written: {options.output}")
 
