@@ -27,7 +27,7 @@ def read_secret(source: SecretSource, directory: Path, environ: Mapping[str, str
             with path.open(encoding="utf-8") as stream:
                 value = source.within(stream.read(LARGEST))
         except (OSError, UnicodeDecodeError) as error:
-            problem = (error.strerror if isinstance(error, OSError) else None) or "cannot be read as text"
+            problem = f"cannot be read: {(isinstance(error, OSError) and error.strerror) or 'it is no text'}"
     if not value.strip():
         raise Stalled(f"{what}: {where} {problem}", "put the secret there, readable by Innkeeper only")
     return SecretStr(value.strip())

@@ -1,10 +1,12 @@
 """Every port of the control plane with what implements it."""
 
+import logging
 from datetime import UTC, datetime
 
 from innkeeper import runtime
 from innkeeper.control.house import House
 from innkeeper.control.ports import Bus, Forge, Hint, Publisher, Queue, Repository, Store
+from innkeeper.engine.errors import Stalled
 from innkeeper.forge.forges import forge_of
 from innkeeper.model.server import DefinitionsPublisher
 from innkeeper.model.sources import GitCredentials, Source
@@ -17,6 +19,8 @@ from innkeeper.sources.git import GitRepository, create_bare
 from innkeeper.sources.gitcommand import NOBODY, Login
 from innkeeper.sources.nix import evaluate
 from innkeeper.web.hearing import Headers, Heard, Hooks
+
+_logger = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -96,8 +100,13 @@ def hooks(settings: Settings) -> Hooks:
     """How webhooks are proved and read. A secret is read at every message, so that a new one is seen."""
 
     def secret(name: str) -> str:
+        """Empty where there is none, which refuses. Why is for whoever runs the server, not for whoever calls it."""
         hook = settings.sources[name].spec.webhook
-        return settings.secret(hook.secret, f"source {name}: webhook").get_secret_value() if hook is not None else ""
+        try:
+            return settings.secret(hook.secret, f"source {name}: webhook").get_secret_value() if hook else ""
+        except Stalled as error:
+            _logger.warning("%s", error)
+            return ""
 
     def receive(name: str, headers: Headers, body: bytes) -> Heard:
         if name not in settings.sources or settings.sources[name].spec.webhook is None:

@@ -18,6 +18,7 @@ import pytest
 
 from innkeeper.engine.errors import Stalled
 from innkeeper.serving.settings import read_settings
+from innkeeper.serving.wiring import hooks
 
 CANARY = "canary-0b9e3f55"
 CLUSTER = """\
@@ -108,6 +109,18 @@ def test_a_faulty_configuration_is_not_guessed_at(tmp_path: Path, text: str, sai
     (tmp_path / "config.yaml").write_text(text)
     with pytest.raises(Stalled, match=said):
         read_settings(tmp_path / "data", tmp_path / "config.yaml", "", {})
+
+
+def test_a_webhook_whose_secret_is_missing_is_refused_without_the_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "config.yaml").write_text(CLUSTER.replace("secret: {env: CANARY}", "secret: {file: key}"))
+    found = hooks(read_settings(tmp_path / "data", tmp_path / "config.yaml", "", {}))
+    signed = {"x-innkeeper-signature-256": "sha256=00"}
+    heard = found.receive("home", signed, b"{}")
+    assert heard.cause == "signature" and str(tmp_path) not in heard.reason
+    assert found.addressed(signed, b"{}") == {}
+    assert f"the file {tmp_path}/key cannot be read: No such file" in caplog.text
 
 
 def test_listening_where_nobody_can(tmp_path: Path) -> None:
