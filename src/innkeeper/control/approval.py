@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from innkeeper.model.objects import Ref
 from innkeeper.model.plan import Plan, Step
+from innkeeper.model.server import OwnGuest
 from innkeeper.model.sources import SourceSpec
 from innkeeper.planner.policy import Policy
 
@@ -30,8 +31,11 @@ def _only_needs_leave(step: Step) -> bool:
     return step.refused.startswith("needs --replace")
 
 
-def grave(plan: Plan, spec: SourceSpec) -> tuple[Step, ...]:
-    """Steps that wait for a person whatever the source says: replacements, lost data, deletes beyond its policy."""
+def grave(plan: Plan, spec: SourceSpec, own: OwnGuest | None = None) -> tuple[Step, ...]:
+    """Steps that wait for a person whatever the source says: replacements, lost data, deletes beyond its policy.
+
+    `own` is the guest that the server runs in: whatever ends it, and be it for a moment, waits as well.
+    """
     deletes = [step for step in plan.steps if step.action == "delete" and not step.refused]
     allowed = spec.prune and len(deletes) <= spec.max_deletes
     return tuple(
@@ -42,11 +46,16 @@ def grave(plan: Plan, spec: SourceSpec) -> tuple[Step, ...]:
             (step.action == "delete" and not allowed)
             or step.action == "replace"
             or (step.action != "delete" and step.impact in ("replace", "data-loss"))
+            or (_is_own(step, own) and (step.action == "delete" or step.impact == "restart"))
         )
     )
 
 
-def harmless(plan: Plan, waiting: Iterable[Step], all_refs: Collection[Ref]) -> frozenset[str]:
+def _is_own(step: Step, own: OwnGuest | None) -> bool:
+    return own is not None and (step.cluster, step.vmid) == (own.cluster, own.vmid)
+
+
+def harmless(waiting: Iterable[Step], all_refs: Collection[Ref]) -> frozenset[str]:
     """The guests that may be worked on while others wait; those that need a waiting one are planned to wait, too."""
     held = {step.ref for step in waiting}
     return frozenset(str(ref) for ref in all_refs if ref not in held)

@@ -18,7 +18,7 @@ from innkeeper.control.looking import Overview
 from innkeeper.control.operating import snapshot_name
 from innkeeper.control.ports import Finding, Hint, NodeUse, Snapshot, Task
 from innkeeper.control.requests import request
-from innkeeper.engine.errors import Conflict, Stalled
+from innkeeper.engine.errors import Conflict, EngineError, Stalled
 from innkeeper.model.jobs import ENDED, Job, JobType, Request
 from innkeeper.model.objects import Ref
 from innkeeper.model.plan import Json
@@ -107,9 +107,19 @@ class Commands:
 
     async def webhook(self, source: str, hint: Hint) -> tuple[Job | None, str]:
         """What a genuine webhook leads to: a job, or none and the reason. It chooses nothing but the moment."""
-        house, spec = self.house, self.house.source(source).spec
+        house = self.house
+        house.source(source)
         if hint.delivery and not await house.store.new_delivery(source, hint.delivery, house.now()):
             return None, "this delivery was received before"
+        try:
+            return await self._hinted(source, hint)
+        except EngineError:
+            if hint.delivery:  # its sender tries again, and is to be heard then
+                await house.store.forget_delivery(source, hint.delivery)
+            raise
+
+    async def _hinted(self, source: str, hint: Hint) -> tuple[Job | None, str]:
+        house, spec = self.house, self.house.source(source).spec
         actor = Actor(f"webhook:{hint.delivery}" if hint.delivery else "webhook", "operator", via="webhook")
         if hint.pull is not None:
             return await self._proposed(actor, source, hint)

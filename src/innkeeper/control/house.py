@@ -1,5 +1,6 @@
 """What one control plane stands on: what it was told to keep, and the ways to everything outside."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +32,8 @@ class House:
     publishers: tuple[Publisher, ...] = ()
     notifiers: tuple[Notifier, ...] = ()
     forges: Mapping[str, Forge] = field(default_factory=dict)
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from looking for a wish's job until it is there, so that a burst makes one."""
     evaluate: Evaluate | None = None
     """How a flake's output is had; None: flakes are not evaluated."""
 

@@ -12,7 +12,7 @@ from innkeeper.manifests.origins import finding
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.guests import ContainerSpec
 from innkeeper.model.inside import Configure
-from innkeeper.model.objects import Guest
+from innkeeper.model.objects import ADOPT, Guest
 from innkeeper.model.sources import Permission, Source
 
 _DEVICES = ("dev", "hostpci", "usb", "serial", "parallel")
@@ -54,6 +54,8 @@ def _denial(place: Location, source: Source, permission: Permission, what: str) 
 
 def _uses(guest: Guest, own_roles: Path) -> Iterator[tuple[Permission, str, str]]:
     """Everything in a guest's manifest that needs a permission, with its field."""
+    if guest.adopt:
+        yield "adopt", f"metadata.annotations.{ADOPT}", "a guest is taken over that somebody else made"
     if isinstance(guest.spec, ContainerSpec):
         yield from _container(guest.spec)
     else:

@@ -126,6 +126,9 @@ class Store(Protocol):
     async def new_delivery(self, source: str, delivery: str, at: datetime) -> bool:
         """Whether a webhook's delivery id is seen for the first time."""
 
+    async def forget_delivery(self, source: str, delivery: str) -> None:
+        """It led to nothing: its repetition is new."""
+
     async def audit(self, entry: Entry) -> None: ...
     async def audits(self, *, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]: ...
 

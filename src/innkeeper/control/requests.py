@@ -10,9 +10,10 @@ async def request(house: House, wish: Request, *, retry_of: int | None = None) -
     That loses nothing: a job looks at the newest revision when it begins, which is after this moment.
     """
     house.source(wish.source)
-    if retry_of is None and (same := await _pending(house, wish)) is not None:
-        return same
-    job = await house.store.add_job(wish, retry_of=retry_of)
+    async with house.asking:
+        if retry_of is None and (same := await _pending(house, wish)) is not None:
+            return same
+        job = await house.store.add_job(wish, retry_of=retry_of)
     house.bus.tell("job", {"id": job.id, "state": job.state, "source": wish.source})
     await house.queue.submit(job)
     return job

@@ -187,14 +187,15 @@ async def _gated(scene: Scene, *, ask: bool) -> Outcome:
         else:
             run.say(f"approved by {job.approved_by}")
             return await _carried_out(scene, full)
-    waiting = grave(full.plan, spec)
+    waiting = grave(full.plan, spec, run.house.server.own_guest)
     everything = ask or (spec.sync == "manual" and any(step.acts for step in full.plan.steps))
     if everything and any(step.acts for step in full.plan.steps):
         await _recorded(scene, prepared)
         return await _waits(scene, full, "every change of this source waits for a person" if not ask else "a rollback")
     if not waiting:
         return await _carried_out(scene, full)
-    left = harmless(prepared.plan, waiting, [step.ref for step in prepared.plan.steps if step.acts])
+    # What is declared no more cannot be named alone: such deletes wait with the rest.
+    left = harmless(waiting, [step.ref for step in prepared.plan.steps if step.acts and step.action != "delete"])
     if left:
         first = await scene.prepare(replace(scene.policy, only=left, prune=False))
         run.say(f"{len(left)} guests go at once, {len(waiting)} wait")
@@ -227,7 +228,7 @@ async def _carried_out(scene: Scene, prepared: Prepared) -> Outcome:
         return Outcome("failed", "stopped before it was done", "stopped; the next run goes on", "Stopped", body)
     if failed:
         text = "; ".join(failed[:3]) + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")
-        return Outcome("failed", f"{len(failed)} of {len(prepared.plan.steps)} guests failed", text, "Failed", body)
+        return Outcome("failed", f"{len(failed)} problem{'' if len(failed) == 1 else 's'}", text, "Failed", body)
     return Outcome("succeeded", summary(prepared.plan), result=body)
 
 

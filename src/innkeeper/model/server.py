@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from innkeeper.model.base import HostName, Name, Value
+from innkeeper.model.base import VMID, HostName, Name, Value
 from innkeeper.model.objects import Origin, SecretSource, Tls
 from innkeeper.model.sources import Duration, GitCredentials, GitUrl
 
@@ -170,6 +170,13 @@ class Retention(Value):
     keep: Annotated[int, Field(ge=1)] = 1000
 
 
+class OwnGuest(Value):
+    """The guest that this server runs in."""
+
+    cluster: Name
+    vmid: VMID
+
+
 class ServerSpec(Value):
     """`publicUrl` is how people and forges reach the portal; links, cookies and sign-in lean on it."""
 
@@ -178,6 +185,8 @@ class ServerSpec(Value):
     notify: tuple[Notify, ...] = ()
     publish: tuple[Publish, ...] = ()
     retention: Retention = Retention()
+    own_guest: OwnGuest | None = None
+    """Never deleted, replaced or restarted without a person."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses whose `X-Forwarded-For` is believed."""
 

@@ -23,12 +23,13 @@ GitUrl = Annotated[
 Format = Literal["native", "container-monorepo", "app-projects", "proxnix", "vitistack"]
 """What a source's files are written for; left out: as they plainly are."""
 Permission = Literal[
-    "clusters", "roles", "privileged", "bindMounts", "devices", "hookscripts", "args", "raw", "secrets"
+    "clusters", "adopt", "roles", "privileged", "bindMounts", "devices", "hookscripts", "args", "raw", "secrets"
 ]
 """What a repository's writer could use to rise above the guests: each must be allowed by name.
 
-`clusters` may declare Clusters of its own, `roles` may bring its own Ansible code (it runs as Innkeeper), `secrets` may
-read the stores that it declares itself (the server's files and environment).
+`clusters` may declare Clusters of its own, `adopt` may take over guests that somebody else made, `roles` may bring its
+own Ansible code (it runs as Innkeeper), `secrets` may read the stores that it declares itself (the server's files and
+environment).
 """
 
 

@@ -268,13 +268,17 @@ class SqlStore:
             return tuple(map(rows.revision_of, (await connection.execute(query)).mappings()))
 
     async def new_delivery(self, source: str, delivery: str, at: datetime) -> bool:
-        digest = hashlib.sha256(delivery.encode("utf-8", "surrogatepass")).hexdigest()
-        put = self._database.insert(tables.deliveries).values(source=source, digest=digest, at=at)
+        put = self._database.insert(tables.deliveries).values(source=source, digest=_digest(delivery), at=at)
         old = delete(tables.deliveries).where(tables.deliveries.c.at < at - DELIVERIES_KEPT)
         async with self._database.write() as connection:
             await connection.execute(old)
             added = await connection.execute(put.on_conflict_do_nothing().returning(tables.deliveries.c.at))
             return added.first() is not None
+
+    async def forget_delivery(self, source: str, delivery: str) -> None:
+        one = (tables.deliveries.c.source == source) & (tables.deliveries.c.digest == _digest(delivery))
+        async with self._database.write() as connection:
+            await connection.execute(delete(tables.deliveries).where(one))
 
     # What was done, and small facts
 
@@ -358,3 +362,7 @@ async def _forget(connection: AsyncConnection, table: Table, source: str, refs: 
         this = (at.source == source) & (at.kind == bindparam("its_kind")) & (at.name == bindparam("its_name"))
         named = [{"its_kind": ref.kind, "its_name": ref.name} for ref in refs]
         await connection.execute(delete(table).where(this), named)
+
+
+def _digest(delivery: str) -> str:
+    return hashlib.sha256(delivery.encode("utf-8", "surrogatepass")).hexdigest()
