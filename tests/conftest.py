@@ -1,17 +1,24 @@
-"""What every test may use: a real pvesim, and the rule that a missing real part is a failure in CI."""
+"""The rule that a missing real part is a failure in CI.
+
+Only what Go modules give (Gitea, kube-apiserver, kubectl, helm) may be missing there: the registries that CI is sure to
+reach are those of Debian, PyPI and npm.
+"""
 
 import os
 
 import pytest
 
 NEEDS = "needs: "
+FROM_GO = ("needs: Go ", "needs: a Go module proxy")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
     report = yield
     reason = str(call.excinfo.value) if call.excinfo is not None else ""
-    if report.skipped and reason.removeprefix("Skipped: ").startswith(NEEDS) and os.environ.get("CI") == "true":
+    reason = reason.removeprefix("Skipped: ")
+    missing = report.skipped and reason.startswith(NEEDS) and not reason.startswith(FROM_GO)
+    if missing and os.environ.get("CI") == "true":
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} must run in CI; {reason}"
     return report
