@@ -25,6 +25,8 @@ async def ended(house: House, job: Job, outcome: Outcome) -> None:
     try:
         troubled = bool(await house.store.value(f"trouble/{key}"))
         if outcome.state == "failed" and not troubled:
+            if kind in ("sync", "plan") and await house.store.value(_unread(source)):
+                return  # that its repository cannot be read was told
             await house.store.put_value(f"trouble/{key}", job.id)
             await tell(house, _notice(house, job, "failure", key, f"{source}: {kind} failed", outcome.error))
         elif outcome.state == "succeeded" and troubled:
@@ -35,6 +37,24 @@ async def ended(house: House, job: Job, outcome: Outcome) -> None:
             await tell(house, _notice(house, job, "approval", f"approval/{job.id}", title, outcome.summary))
     except EngineError as error:
         _logger.warning("nobody was told of job %d: %s", job.id, error)
+
+
+def _unread(source: str) -> str:
+    return f"trouble/fetch/{source}"
+
+
+async def unread(house: House, source: str, error: str) -> None:
+    """The repository of a source could not be read: told once. Empty: it was read, which is told after trouble only."""
+    try:
+        if bool(error) == bool(await house.store.value(_unread(source))):
+            return
+        await house.store.put_value(_unread(source), error or None)
+    except EngineError as away:
+        _logger.warning("nobody was told of source %s: %s", source, away)
+        return
+    kind: Literal["failure", "recovery"] = "failure" if error else "recovery"
+    title = f"{source}: its repository {'cannot be read' if error else 'is read again'}"
+    await tell(house, Notice(kind, f"fetch/{source}", title, error, house.now(), f"{house.url}/"))
 
 
 def _notice(house: House, job: Job, kind: str, key: str, title: str, text: str) -> Notice:

@@ -28,6 +28,8 @@ class Outcome:
     result: Mapping[str, Json] = field(default_factory=lambda: EMPTY)
     digest: str = ""
     revision: str = ""
+    stalled: bool = False
+    """It failed for what only a person can mend: trying again soon is of no use."""
 
 
 @dataclass(slots=True)

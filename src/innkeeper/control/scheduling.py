@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+from innkeeper.control import notices
 from innkeeper.control.house import House
 from innkeeper.control.operating import OURS
 from innkeeper.control.requests import request
@@ -19,7 +20,7 @@ _TICK = 0.5
 _JITTER = 0.1
 _FORGET_SECONDS = 3600.0
 _FIRST, _LAST = timedelta(seconds=1), timedelta(minutes=5)
-"""Pauses before a failed sync is tried again: they double."""
+"""Pauses before a failed sync or look is tried again: they double."""
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _logger = logging.getLogger(__name__)
 
@@ -29,6 +30,15 @@ def seconds(duration: str) -> float:
     return int(duration[:-1]) * _UNITS[duration[-1]]
 
 
+def stalled_key(source: str) -> str:
+    """Where the store holds the last job of a source that failed for what only a person can mend."""
+    return f"stalled/{source}"
+
+
+def _pause(failures: int) -> timedelta:
+    return min(_FIRST * (1 << min(max(0, failures - 1), 20)), _LAST)
+
+
 @dataclass(slots=True)
 class Schedule:
     """Runs in one replica only. It keeps nothing: what is due is told by the store."""
@@ -36,16 +46,22 @@ class Schedule:
     house: House
     random: Random = field(default_factory=Random)
     _next: dict[str, float] = field(default_factory=dict)
+    _failed: dict[str, int] = field(default_factory=dict)
+    """How often in turn a source could not be read."""
+    _telling: set[asyncio.Task[None]] = field(default_factory=set)
+    _began: datetime | None = None
     _forgot: float = 0.0
 
     async def run(self) -> None:
         """Until cancelled; what was begun is ended first."""
+        self._began = self.house.now()
         while True:
             turn = asyncio.create_task(self._turn())
             try:
                 await asyncio.shield(turn)
             except asyncio.CancelledError:
                 await turn
+                await asyncio.gather(*self._telling)
                 raise
             await asyncio.sleep(_TICK)
 
@@ -62,14 +78,17 @@ class Schedule:
     async def _source(self, source: Source) -> None:
         now = asyncio.get_running_loop().time()
         if now >= self._next.get(source.name, 0.0):
-            pause = seconds(source.spec.interval)
-            self._next[source.name] = now + pause * self.random.uniform(1 - _JITTER, 1 + _JITTER)
-            await self._fetch(source)
-        await self._due(source)
+            interval = timedelta(seconds=seconds(source.spec.interval))
+            failures = 0 if await self._fetch(source) else self._failed.get(source.name, 0) + 1
+            self._failed[source.name] = failures
+            pause = min(_pause(failures), interval) if failures else interval
+            self._next[source.name] = now + pause.total_seconds() * self.random.uniform(1 - _JITTER, 1 + _JITTER)
+        if not self._failed.get(source.name):  # a sync begins with the same look
+            await self._due(source)
         await self._snapshot(source)
 
-    async def _fetch(self, source: Source) -> None:
-        """The newest revision, without a job: most looks find nothing new."""
+    async def _fetch(self, source: Source) -> bool:
+        """The newest revision, without a job: most looks find nothing new. Whether the repository could be read."""
         store = self.house.store
         try:
             commit = await self.house.repository(source.name).fetch()
@@ -79,13 +98,22 @@ class Schedule:
                 _logger.warning("%s", error)
                 await store.put_source(source.name, error=str(error))
                 self.house.bus.tell("source", {"name": source.name})
-            return
+            self._tell(source, str(error))
+            return False
+        self._tell(source, "")
         record = await store.source(source.name)
         # What a render said of this very revision stands; that the server did not answer does not.
         said = record.error if commit.revision == record.seen and await self._failed_at(source, commit.revision) else ""
         await store.put_source(source.name, seen=commit.revision, fetched_at=self.house.now(), error=said)
         if commit.revision != record.seen:
             self.house.bus.tell("source", {"name": source.name})
+        return True
+
+    def _tell(self, source: Source, error: str) -> None:
+        """Beside the schedule: whoever is slow to hear of it holds up no look."""
+        task = asyncio.create_task(notices.unread(self.house, source.name, error))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     async def _failed_at(self, source: Source, revision: str) -> bool:
         jobs = await self.house.store.jobs(source=source.name, limit=20)
@@ -108,19 +136,25 @@ class Schedule:
         latest = next((job for job in jobs if job.revision == wanted or not job.revision), None)
         if latest is not None and latest.state in ("waiting", "cancelled"):
             return
-        if latest is not None and latest.state == "failed" and not self._again(jobs, wanted):
+        if latest is not None and latest.state == "failed" and not await self._again(source, jobs, wanted):
             return
         await request(self.house, Request("sync", source.name, trigger="timer"))
 
-    def _again(self, jobs: Sequence[Job], wanted: str) -> bool:
-        """Whether the pause after the failures of this revision is over. A newer revision has no failures yet."""
+    async def _again(self, source: Source, jobs: Sequence[Job], wanted: str) -> bool:
+        """Whether the pause after the failures of this revision is over. A newer revision has no failures yet.
+
+        What only a person can mend is looked at again once an interval; and after a start, which may be the mending.
+        """
         failures = 0
         for job in jobs:
             if job.state != "failed" or (job.revision and job.revision != wanted):
                 break
             failures += 1
         ended = jobs[0].finished_at or self.house.now()
-        pause = min(_FIRST * (1 << min(max(0, failures - 1), 20)), _LAST)
+        pause = _pause(failures)
+        stalled = await self.house.store.value(stalled_key(source.name)) == jobs[0].id
+        if stalled and jobs[0].revision and self._began is not None and ended >= self._began:
+            pause = max(pause, timedelta(seconds=seconds(source.spec.interval)))
         return self.house.now() - ended >= pause
 
     async def _snapshot(self, source: Source) -> None:

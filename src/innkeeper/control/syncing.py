@@ -7,7 +7,7 @@ once. Every run looks anew, so that it does not matter where the one before it e
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from innkeeper.control import operating, publishing, recording
+from innkeeper.control import notices, operating, publishing, recording
 from innkeeper.control.approval import Wish, bold, grave, harmless
 from innkeeper.control.blaming import blamed
 from innkeeper.control.comment import summary
@@ -16,22 +16,25 @@ from innkeeper.control.locating import located
 from innkeeper.control.ports import Commit, GuestQuery, Link
 from innkeeper.control.rendering import Rendered, leaving, render, repository_path
 from innkeeper.control.running import Outcome, Run
-from innkeeper.engine.errors import Conflict, EngineError
+from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled
 from innkeeper.engine.inside import Insider
 from innkeeper.engine.reconcile import Prepared, carry_out, gate, prepare
 from innkeeper.engine.result import Result
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.jobs import Job
 from innkeeper.model.objects import Declared, Ref
+from innkeeper.model.observed import ClusterView
 from innkeeper.model.plan import Json, Plan
 from innkeeper.model.records import Drift, GuestRecord, Revision
 from innkeeper.model.sources import Source
+from innkeeper.planner.pair import Blocked
 from innkeeper.planner.policy import Policy, Unreachable, named
 
 PATIENCE = 120.0
 """Seconds that one step waits for locks and other people's tasks."""
 SHORT = 12
 _BY_ITSELF = frozenset({"webhook", "timer", "drift", "schedule"})
+_FOR_A_PERSON = frozenset({Stalled.__name__, NotLetIn.__name__})
 MOST = 1_000_000
 
 
@@ -86,6 +89,7 @@ async def fetched(run: Run, source: Source) -> Commit:
         commit = await house.repository(source.name).fetch()
     except EngineError as error:
         await house.store.put_source(source.name, error=str(error))
+        await notices.unread(house, source.name, str(error))
         raise
     await house.store.put_source(source.name, seen=commit.revision, fetched_at=house.now(), error="")
     run.say(f"{commit.revision[:SHORT]} {commit.subject} ({commit.author})", phase="fetch")
@@ -166,7 +170,8 @@ async def refused(run: Run, source: Source, revision: str, found: Sequence[Diagn
     text = f"{len(errors)} errors in the manifests; the first: {first}" if len(errors) > 1 else first
     await run.house.store.put_source(source.name, error=text)
     body: dict[str, Json] = {"diagnostics": [recording.plain(item.to_json()) for item in found]}
-    return Outcome("failed", text, f"{text}. Nothing was changed.", "Stalled", body, revision=revision)
+    said = f"{text}. Nothing was changed."
+    return Outcome("failed", text, said, "Stalled", body, revision=revision, stalled=True)
 
 
 async def _gated(scene: Scene, *, ask: bool) -> Outcome:
@@ -228,7 +233,8 @@ async def _carried_out(scene: Scene, prepared: Prepared) -> Outcome:
         return Outcome("failed", "stopped before it was done", "stopped; the next run goes on", "Stopped", body)
     if failed:
         text = "; ".join(failed[:3]) + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")
-        return Outcome("failed", f"{len(failed)} problem{'' if len(failed) == 1 else 's'}", text, "Failed", body)
+        count = f"{len(failed)} problem{'' if len(failed) == 1 else 's'}"
+        return Outcome("failed", count, text, "Failed", body, stalled=_hopeless(prepared, result))
     return Outcome("succeeded", summary(prepared.plan), result=body)
 
 
@@ -239,6 +245,20 @@ def _failures(plan: Plan, result: Result) -> list[str]:
     found = [f"{item.step.ref}: {item.error}" for item in result.results
              if item.state != "done" and item.error not in told]  # fmt: skip
     return list(dict.fromkeys([*found, *(f"{item.summary}. {item.detail}".strip(". ") for item in errors)]))
+
+
+def _hopeless(prepared: Prepared, result: Result) -> bool:
+    """Whether all that went wrong needs a person: nothing failed that may pass, and nothing hid from the look."""
+    tried = all(item.cause in _FOR_A_PERSON for item in result.results if item.state == "failed")
+    passing = any(isinstance(item.outcome, Blocked) and item.outcome.passing for item in prepared.decisions)
+    return tried and not passing and all(map(_whole, prepared.views.values()))
+
+
+def _whole(view: ClusterView | Unreachable) -> bool:
+    """Whether time alone would show no more of a cluster than this."""
+    if isinstance(view, Unreachable):
+        return view.cause == NotLetIn.__name__
+    return view.complete and view.quorate and all(node.online for node in view.nodes.values())
 
 
 async def _recorded(scene: Scene, seen: Prepared) -> None:

@@ -9,7 +9,8 @@ from typing import TypeVar
 from innkeeper.control import committing, notices, operating, planning, syncing
 from innkeeper.control.house import House
 from innkeeper.control.running import Outcome, Run, running
-from innkeeper.engine.errors import EngineError, Waiting
+from innkeeper.control.scheduling import stalled_key
+from innkeeper.engine.errors import EngineError, Stalled, Waiting
 from innkeeper.model.jobs import Job, JobType
 
 _logger = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ class Worker:
                 outcome = await _DOERS[job.request.type](run)
             except EngineError as error:
                 run.say(str(error), "error")
-                outcome = Outcome("failed", error.message, str(error), type(error).__name__)
+                hopeless = isinstance(error, Stalled)
+                outcome = Outcome("failed", error.message, str(error), type(error).__name__, stalled=hopeless)
             except Exception as error:
                 _logger.exception("job %d", job.id)
                 text = f"Innkeeper made a mistake ({type(error).__name__}); its log tells more"
@@ -111,6 +113,8 @@ class Worker:
             changes["revision"] = outcome.revision
         if waits:
             changes["approved_by"] = ""
+        if outcome.stalled:
+            await self._patiently(lambda: self.house.store.put_value(stalled_key(job.request.source), job.id))
         done = await self._patiently(lambda: self.house.store.update_job(job.id, ("running",), **changes))
         if done is None:
             return
