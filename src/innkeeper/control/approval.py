@@ -16,6 +16,8 @@ class Wish:
 
     replace: frozenset[str] = frozenset()
     prune: bool = False
+    last: frozenset[str] = frozenset()
+    """Guests that a person deleted by name, and that may be the last of ours."""
 
 
 def bold(policy: Policy, plan: Plan, wish: Wish) -> Policy:
@@ -24,18 +26,22 @@ def bold(policy: Policy, plan: Plan, wish: Wish) -> Policy:
     deletes = sum(step.action == "delete" for step in plan.steps)
     prune = policy.prune or wish.prune
     most = max(policy.max_deletes, deletes) if prune else policy.max_deletes
-    return replace(policy, replace=policy.replace | refused | wish.replace, prune=prune, max_deletes=most)
+    return replace(
+        policy, replace=policy.replace | refused | wish.replace, prune=prune, max_deletes=most, last=wish.last
+    )
 
 
 def _only_needs_leave(step: Step) -> bool:
     return step.refused.startswith("needs --replace")
 
 
-def grave(plan: Plan, spec: SourceSpec, own: OwnGuest | None = None) -> tuple[Step, ...]:
+def grave(plan: Plan, spec: SourceSpec, own: OwnGuest | None = None, ordinary: Plan | None = None) -> tuple[Step, ...]:
     """Steps that wait for a person whatever the source says: replacements, lost data, deletes beyond its policy.
 
-    `own` is the guest that the server runs in: whatever ends it, and be it for a moment, waits as well.
+    `own` is the guest that the server runs in: whatever ends it, and be it for a moment, waits as well. So does a
+    delete that `ordinary`, the plan under what the source always allows, refuses.
     """
+    braked = {_place(step) for step in ordinary.steps if step.action == "delete" and step.refused} if ordinary else ()
     deletes = [step for step in plan.steps if step.action == "delete" and not step.refused]
     allowed = spec.prune and len(deletes) <= spec.max_deletes
     return tuple(
@@ -43,7 +49,7 @@ def grave(plan: Plan, spec: SourceSpec, own: OwnGuest | None = None) -> tuple[St
         for step in plan.steps
         if not step.refused
         and (
-            (step.action == "delete" and not allowed)
+            (step.action == "delete" and (not allowed or _place(step) in braked))
             or step.action == "replace"
             or (step.action != "delete" and step.impact in ("replace", "data-loss"))
             or (_is_own(step, own) and (step.action == "delete" or step.impact == "restart"))
@@ -52,7 +58,11 @@ def grave(plan: Plan, spec: SourceSpec, own: OwnGuest | None = None) -> tuple[St
 
 
 def _is_own(step: Step, own: OwnGuest | None) -> bool:
-    return own is not None and (step.cluster, step.vmid) == (own.cluster, own.vmid)
+    return own is not None and _place(step) == (own.cluster, own.vmid)
+
+
+def _place(step: Step) -> tuple[str, int]:
+    return step.cluster, step.vmid
 
 
 def harmless(waiting: Iterable[Step], all_refs: Collection[Ref]) -> frozenset[str]:

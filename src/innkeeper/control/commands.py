@@ -216,7 +216,10 @@ class Commands:
         return job
 
     async def delete(self, actor: Actor, source: str, ref: Ref, *, name_typed: str, pull: bool = False) -> Job:
-        """Take a guest out of its manifests; it is destroyed by the sync that follows, where the source may prune."""
+        """Take a guest out of its manifests; it is destroyed by the sync that follows, where the source may prune.
+
+        The last one on its cluster waits there for an approval: nothing that goes by itself leaves nothing declared.
+        """
         job = await forming.delete(self.house, actor, source, ref, name_typed, pull=pull)
         await self._audit(actor, "delete", f"{source} {ref}", f"job {job.id}")
         return job

@@ -79,6 +79,11 @@ def _orphan(
 ) -> GuestRecord:
     base = former or GuestRecord(source, status.ref, status.cluster, status.node, status.vmid, status.ref.name, "",
                                  status.sync, status.health, "", prepared.policy.revision, created_at=now)  # fmt: skip
+    # Its service is taken back with it, not before: a delete that is refused or waits leaves both.
+    going = any(
+        step.action == "delete" and (step.cluster, step.vmid) == (status.cluster, status.vmid)
+        for step in prepared.plan.steps
+    )
     return replace(
         base,
         node=status.node,
@@ -87,7 +92,7 @@ def _orphan(
         health=status.health,
         conditions=status.conditions,
         changes=(),
-        desired={},
+        desired=base.desired if going else {},
         pending={},
         file="",
         line=0,

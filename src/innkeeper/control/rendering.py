@@ -27,8 +27,14 @@ class Rendered:
 
     @property
     def empty(self) -> bool:
-        """Nothing at all is declared: not a single manifest."""
-        return any(item.code == "NoManifests" for item in self.loaded.diagnostics)
+        """Nothing at all is declared: not a single manifest, and nothing is wrong with that either."""
+        errors = [item for item in self.loaded.diagnostics if item.severity == "error"]
+        return bool(errors) and all(item.code == "NoManifests" and item.location is None for item in errors)
+
+    def as_wanted(self) -> "Rendered":
+        """That it is empty is no error: a person took the last guest out."""
+        left = tuple(item for item in self.loaded.diagnostics if item.code != "NoManifests")
+        return replace(self, loaded=replace(self.loaded, diagnostics=left))
 
 
 async def render(house: House, source: Source, revision: str, *, strict: bool = False) -> Rendered:

@@ -131,6 +131,8 @@ async def _reach(run: Run, source: Source, revision: str, *, ask: bool = False) 
     former = await records_of(run, source.name)
     if rendered.empty and not former:
         return Outcome("succeeded", "nothing is declared yet", revision=revision)
+    if rendered.empty and _deleted(job):
+        rendered = rendered.as_wanted()
     if not rendered.loaded.ok:
         return await refused(run, source, revision, rendered.loaded.diagnostics)
     ignored = await house.store.drifts(source=source.name)
@@ -161,6 +163,12 @@ def _policy(job: Job, source: Source, revision: str) -> Policy:
     )
 
 
+def _deleted(job: Job) -> frozenset[str]:
+    """Guests that a person deleted by name, which led to this very job."""
+    named = job.request.payload.get("deleted")
+    return frozenset(map(str, named)) if isinstance(named, list) else frozenset()
+
+
 async def refused(run: Run, source: Source, revision: str, found: Sequence[Diagnostic]) -> Outcome:
     """Manifests with errors: each is said, and nothing is touched."""
     errors = [item for item in found if item.severity == "error"]
@@ -180,7 +188,7 @@ async def _gated(scene: Scene, *, ask: bool) -> Outcome:
     prepared = await scene.prepare(scene.policy)
     replaced = job.request.payload.get("replace")
     wish = Wish(frozenset(map(str, replaced)) if isinstance(replaced, list) else frozenset(),
-                bool(job.request.payload.get("prune")))  # fmt: skip
+                bool(job.request.payload.get("prune")), _deleted(job))  # fmt: skip
     asked = bold(scene.policy, prepared.plan, wish)
     full = prepared if asked == scene.policy else await scene.prepare(asked)
     run.say(f"planned: {summary(full.plan)}", phase="plan")
@@ -192,7 +200,7 @@ async def _gated(scene: Scene, *, ask: bool) -> Outcome:
         else:
             run.say(f"approved by {job.approved_by}")
             return await _carried_out(scene, full)
-    waiting = grave(full.plan, spec, run.house.server.own_guest)
+    waiting = grave(full.plan, spec, run.house.server.own_guest, prepared.plan)
     everything = ask or (spec.sync == "manual" and any(step.acts for step in full.plan.steps))
     if everything and any(step.acts for step in full.plan.steps):
         await _recorded(scene, prepared)

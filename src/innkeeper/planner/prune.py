@@ -2,8 +2,8 @@
 
 Source of the brakes: nothing is destroyed on missing evidence. A guest may go only when it carries our marker of this
 source, was made under this vmid (a copy of ours is somebody else's), is declared nowhere on this cluster, is not
-protected, when every guest of the cluster can be seen, when something of ours stays declared there, and when not more
-go than a run may delete.
+protected, when every guest of the cluster can be seen, when something of ours stays declared there or a person named
+all that go, and when not more go than a run may delete.
 """
 
 from collections.abc import Collection
@@ -37,7 +37,8 @@ def orphans(
         return (), tuple(notes)
     if not policy.prune:
         return (), (*notes, _would(cluster, found))
-    brake = _brake(cluster, view, declared)
+    named = all(str(ref) in policy.last for ref, _ in found)
+    brake = _brake(cluster, view, stays=bool(declared) or named)
     steps = [_step(cluster, ref, seen, brake or _unsure(view, seen)) for ref, seen in found]
     notes += [_refusal(cluster, step) for step in steps if step.refused]
     return tuple(steps), tuple(notes)
@@ -63,10 +64,10 @@ def _names(steps: Collection[Step]) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def _brake(cluster: Cluster, view: ClusterView, declared: Collection[Ref]) -> str:
+def _brake(cluster: Cluster, view: ClusterView, *, stays: bool) -> str:
     if not view.complete:
         return "not every guest of the cluster can be seen: " + (" ".join(view.gaps) or "the view is incomplete")
-    if not declared:
+    if not stays:
         return f"nothing of ours would stay declared on cluster {cluster.name}; such a run prunes nothing"
     return ""
 

@@ -1,12 +1,14 @@
 """A form becomes a commit, the commit a guest; edits and deletions go the same way."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from innkeeper.control.forms import Form
+from innkeeper.control.ports import Service
 from innkeeper.control.watching import Watch
 from innkeeper.engine.errors import Stalled
 from innkeeper.model.objects import Ref
@@ -185,3 +187,54 @@ async def test_drift_is_written_into_the_manifest(tmp_path: Path) -> None:
         assert await house.house.store.drifts() == ()
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
+
+
+EXPOSED = {
+    "running": "true",
+    "network": "[{name: eth0, ip: 10.0.0.30/24, gateway: 10.0.0.1}]",
+    "expose": "{domain: www.example.org, port: 8080}",
+}
+
+
+class Told:
+    """A publisher that remembers what it was told last."""
+
+    name = "told"
+    domains: tuple[str, ...] = ()
+
+    async def publish(self, services: Iterable[Service]) -> tuple[str, ...]:
+        self.domains = tuple(item.expose.domain for item in services if item.expose)
+        return ()
+
+
+@pytest.mark.parametrize("beside", [{}, {"notes": "apiVersion: innkeeper.dev/v1alpha1\nkind: Profile\n"
+                                         "metadata: {name: small}\nspec: {defaults: {memory: 512Mi}}\n"}],
+                         ids=["an empty repository", "nothing else on the cluster"])  # fmt: skip
+async def test_the_last_guest_goes_by_the_approval_of_who_deleted_it(tmp_path: Path, beside: dict[str, str]) -> None:
+    async with home(tmp_path, WRITES, "prune: true") as house:
+        told = Told()
+        object.__setattr__(house.house, "publishers", (told,))
+        house.upstream.push(**{"guests/web": container("web", 101, **EXPOSED), **beside})
+        assert (await house.sync()).state == "succeeded"
+        commit = await house.done(await house.commands.delete(ADA, "home", WEB, name_typed="web"))
+        waiting = await house.done(await house.commands.job(int(str(commit.result["job"]))))
+        assert (waiting.state, waiting.summary) == ("waiting", "1 to delete"), waiting.error
+        by_itself = await house.sync()
+        assert by_itself.state == "failed", "nobody named a guest in this one"
+        assert (sorted(house.guests), told.domains) == ([101], ("www.example.org",))
+        with pytest.raises(Stalled, match="web"):
+            await house.commands.approve(ADA, waiting.id, waiting.digest)
+        done = await house.done(await house.commands.approve(ADA, waiting.id, waiting.digest, names=["web"]))
+        assert (done.state, done.error, house.guests, told.domains) == ("succeeded", "", {}, ())
+        assert (await house.sync()).state == "succeeded"
+
+
+async def test_a_guest_that_nobody_named_does_not_go_with_the_last(tmp_path: Path) -> None:
+    async with home(tmp_path, WRITES, "prune: true", "maxDeletes: 1") as house:
+        house.upstream.push(**{"guests/web": container("web", 101), "db": container("db", 102)})
+        assert (await house.sync()).state == "succeeded"
+        house.upstream.push(db=None)
+        commit = await house.done(await house.commands.delete(ADA, "home", WEB, name_typed="web"))
+        following = await house.done(await house.commands.job(int(str(commit.result["job"]))))
+        assert (following.state, sorted(house.guests)) == ("failed", [101, 102])
+        assert "nothing of ours would stay declared" in following.error
