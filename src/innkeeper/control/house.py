@@ -32,6 +32,8 @@ class House:
     publishers: tuple[Publisher, ...] = ()
     notifiers: tuple[Notifier, ...] = ()
     forges: Mapping[str, Forge] = field(default_factory=dict)
+    telling: set[asyncio.Task[None]] = field(default_factory=set)
+    """Notices that were not taken yet."""
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from looking for a wish's job until it is there, so that a burst makes one."""
     evaluate: Evaluate | None = None

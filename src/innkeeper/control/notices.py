@@ -8,12 +8,14 @@ from typing import Literal
 from innkeeper.control.house import House
 from innkeeper.control.ports import Notice, Notifier
 from innkeeper.control.running import Outcome
-from innkeeper.engine.errors import EngineError
+from innkeeper.engine.errors import EngineError, Waiting
 from innkeeper.model.jobs import Job
 from innkeeper.model.objects import Ref
 from innkeeper.model.records import Drift, GuestRecord
 
-_SECONDS = 30.0
+_SECONDS = 15.0
+_PAUSES = (30.0, 120.0, 600.0)
+"""Seconds before a notice that was not taken is told again."""
 _ILL = frozenset({"Degraded", "Missing"})
 _logger = logging.getLogger(__name__)
 
@@ -100,13 +102,33 @@ def _of_guest(
 
 
 async def tell(house: House, notice: Notice) -> None:
-    """Every notifier beside the others; one that cannot deliver holds up nobody."""
-    await asyncio.gather(*(_one(notifier, notice) for notifier in house.notifiers))
+    """Every notifier beside the others; one that is away is told again, and holds up nobody for long."""
+    await asyncio.gather(*(_one(house, notifier, notice) for notifier in house.notifiers))
 
 
-async def _one(notifier: Notifier, notice: Notice) -> None:
+async def _one(house: House, notifier: Notifier, notice: Notice) -> None:
+    if not await _delivered(notifier, notice):
+        task = asyncio.create_task(_later(notifier, notice))
+        house.telling.add(task)
+        task.add_done_callback(house.telling.discard)
+
+
+async def _later(notifier: Notifier, notice: Notice) -> None:
+    for pause in _PAUSES:
+        await asyncio.sleep(pause)
+        if await _delivered(notifier, notice):
+            return
+    _logger.warning("a notice was given up: %s", notice.title)
+
+
+async def _delivered(notifier: Notifier, notice: Notice) -> bool:
+    """False: it may be taken later."""
     try:
         async with asyncio.timeout(_SECONDS):
             await notifier.notify(notice)
-    except (EngineError, TimeoutError) as error:
-        _logger.warning("a notice was not delivered: %s", error)
+    except (Waiting, TimeoutError) as error:
+        _logger.warning("a notice was not delivered yet: %s", error or "no answer in time")
+        return False
+    except EngineError as error:
+        _logger.warning("a notice was refused: %s", error)
+    return True

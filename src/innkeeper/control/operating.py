@@ -44,6 +44,7 @@ async def restore(run: Run) -> Outcome:
     async with _reached(run, run.job.request.source, ref) as (link, seen):
         if name not in {item.name for item in await link.snapshots(seen)}:
             raise Stalled(f"{ref} has no snapshot {name}", "Look at the list of its snapshots.")
+        await _not_own(run, ref, "restored")
         was_running = seen.power == "running"
         await _call(run, link, Operation("restoring", "POST", f"{calls.of(seen)}/snapshot/{name}/rollback"), ref)
         again = await link.guest(seen.vmid)
@@ -58,8 +59,16 @@ async def power(run: Run) -> Outcome:
         aim = "running" if action in ("start", "reboot") else "stopped"
         if seen.power == aim and action != "reboot":
             return Outcome("succeeded", f"{ref} is {aim} already")
+        await _not_own(run, ref, "stopped")
         await _call(run, link, Operation(action, "POST", f"{calls.of(seen)}/status/{action}"), ref)
     return Outcome("succeeded", f"{ref}: {action} done")
+
+
+async def _not_own(run: Run, ref: Ref, what: str) -> None:
+    """Stalled for the guest that this server runs in: it could not tell how that ended, nor go on."""
+    own, record = run.house.server.own_guest, await looking.known(run.house, run.job.request.source, ref)
+    if own is not None and (record.cluster, record.vmid) == (own.cluster, own.vmid):
+        raise Stalled(f"{ref} is the guest that this server runs in: it is not {what} from here", "do it on its node")
 
 
 async def before(run: Run, links: Mapping[str, Link | Unreachable], plan: Plan) -> None:

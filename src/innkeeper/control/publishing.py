@@ -10,6 +10,7 @@ from innkeeper.model.jobs import Level
 from innkeeper.model.records import GuestRecord
 
 _KNOWN = "published"
+_DUE = "publish/due"
 _MOST = 1_000_000
 
 
@@ -17,9 +18,13 @@ Say = Callable[[str, Level], None]
 
 
 async def publish(house: House, say: Say) -> None:
-    """Tell every publisher all services that there are. Their troubles are said, and tried again."""
-    if not house.publishers or not await _seen_all(house):
+    """Tell every publisher all services that there are. Their troubles are said; what is `due` is tried again."""
+    if not house.publishers:
         return
+    if not await _seen_all(house):
+        await house.store.put_value(_DUE, True)
+        return
+    troubled = False
     page = await house.store.guests(GuestQuery(limit=_MOST))
     before = await house.store.value(_KNOWN)
     told = frozenset(map(str, before)) if isinstance(before, list) else frozenset()
@@ -29,8 +34,15 @@ async def publish(house: House, say: Say) -> None:
             for line in await publisher.publish(found):
                 say(f"{publisher.name}: {line}", "info")
         except EngineError as error:
+            troubled = True
             say(f"{publisher.name}: {error}", "warning")
+    await house.store.put_value(_DUE, troubled)
     await house.store.put_value(_KNOWN, [_key(item.source, str(item.ref)) for item in found])
+
+
+async def due(house: House) -> bool:
+    """Whether somebody could not be told at the last time."""
+    return await house.store.value(_DUE) is True
 
 
 async def _seen_all(house: House) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from innkeeper.control import notices
+from innkeeper.control import notices, publishing
 from innkeeper.control.house import House
 from innkeeper.control.operating import OURS
 from innkeeper.control.requests import request
@@ -49,6 +49,9 @@ class Schedule:
     _failed: dict[str, int] = field(default_factory=dict)
     """How often in turn a source could not be read."""
     _telling: set[asyncio.Task[None]] = field(default_factory=set)
+    _untold: int = 0
+    """How often in turn services could not be told."""
+    _tell_at: float = 0.0
     _began: datetime | None = None
     _forgot: float = 0.0
 
@@ -73,7 +76,20 @@ class Schedule:
                 _logger.info("source %s: %s", source.name, error)
             except Exception:
                 _logger.exception("the schedule of source %s", source.name)
+        try:
+            await self._publish()
+        except EngineError as error:
+            _logger.info("services were not told: %s", error)
         await self._forget()
+
+    async def _publish(self) -> None:
+        """Once after a start, for a crash may have come in between; then where somebody could not be told."""
+        now, first = asyncio.get_running_loop().time(), self._tell_at == 0.0
+        if now < self._tell_at or not (first or await publishing.due(self.house)):
+            return
+        await publishing.publish(self.house, lambda line, level: _logger.info("%s: %s", level, line))
+        self._untold = self._untold + 1 if await publishing.due(self.house) else 0
+        self._tell_at = now + _pause(self._untold).total_seconds()
 
     async def _source(self, source: Source) -> None:
         now = asyncio.get_running_loop().time()

@@ -8,6 +8,7 @@ import pytest
 
 from innkeeper.engine.errors import Waiting
 from innkeeper.model.jobs import Request
+from innkeeper.model.objects import Ref
 from tests.innkeeper.control.home import ADA, container, home
 from tests.innkeeper.control.test_jobs import Hinted
 
@@ -45,6 +46,22 @@ async def test_its_own_guest_is_restarted_by_nobody_but_a_person(tmp_path: Path)
         assert "features" in house.config(102)
         assert "features" not in house.config(101)
         assert not [path for path in house.writes if "/101/" in path]
+
+
+async def test_its_own_guest_is_not_stopped_or_restored_from_here(tmp_path: Path) -> None:
+    async with home(tmp_path, more=OWN) as house:
+        both = {"own": container("own", 101, running="true"), "web": container("web", 102, running="true")}
+        house.upstream.push(**both)
+        assert (await house.sync()).state == "succeeded"
+        own, web = Ref("Container", "own"), Ref("Container", "web")
+        for action in ("stop", "reboot"):
+            job = await house.done(await house.commands.power(ADA, "home", own, action))
+            assert (job.state, "this server runs in" in job.error) == ("failed", True)
+        await house.done(await house.commands.snapshot(ADA, "home", own, "today"))
+        job = await house.done(await house.commands.restore(ADA, "home", own, "today"))
+        assert (job.state, "this server runs in" in job.error) == ("failed", True)
+        assert house.guests[101].running is not None
+        assert (await house.done(await house.commands.power(ADA, "home", web, "stop"))).state == "succeeded"
 
 
 async def test_a_guest_of_somebody_else_is_not_taken_over_without_leave(tmp_path: Path) -> None:
