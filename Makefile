@@ -27,7 +27,7 @@ $(DEV): $(CORE) requirements/dev.txt
 demo: $(CORE)  ## the main job from start to finish, no Proxmox needed
 	@$(BIN)/innkeeper demo
 
-test: lint types contracts unit package  ## every check and every test
+test: lint types contracts unit package  ## every check and every test, but for those of `make guests`
 
 check: lint types contracts  ## the checks that need no running part
 
