@@ -28,23 +28,41 @@ Follow = Annotated[bool, typer.Option("--follow", "-f", help="Stay until the job
 _PAGE = 1000
 
 
-def login(server: Server = None, ca_file: CaFile = None) -> None:
+def login(
+    setup: Annotated[
+        str | None,
+        typer.Option("--setup", metavar="LINK", help="Make the first admin by the link of a server's first start."),
+    ] = None,
+    server: Server = None,
+    ca_file: CaFile = None,
+) -> None:
     """Keep a personal token for a server, in a file that only you can read.
 
     \b
     Examples:
       innkeeper --server https://innkeeper.example.org login
       innkeeper --server https://innkeeper.example.org login < token.txt
+      innkeeper login --setup "$(jq -r .setup ready.json)"
 
-    Make the token in the portal's settings. INNKEEPER_TOKEN in the environment comes before what is kept.
+    Make the token in the portal's settings. --setup asks for a name and a password instead, makes the first admin, and
+    keeps a token with the role operator. Without a terminal all of them are lines of the standard input.
+    INNKEEPER_TOKEN in the environment comes before what is kept.
     """
-    import getpass
-
     from innkeeper.cli.remoteclient import address, connected, keep
+    from innkeeper.engine.errors import Stalled
 
-    url = address(server)
-    token = (getpass.getpass("Token: ") if sys.stdin.isatty() else sys.stdin.readline()).strip()
-    with connected(server, ca_file, token or "-") as remote:
+    if setup is None:
+        url, token = address(server), _hidden("Token: ").strip()
+    else:
+        from innkeeper.cli.remotesetup import first_token, parts_of
+
+        parts_of(setup)  # nobody is asked in vain
+        name = _answer("Name: " if sys.stdin.isatty() else "")
+        password = _hidden("Password: ")
+        if sys.stdin.isatty() and _hidden("Once more: ") != password:
+            raise Stalled("these are two passwords", "nothing was done: type the same one twice")
+        url, token = first_token(setup, ca_file, name, password)
+    with connected(url, ca_file, token or "-") as remote:
         me = remote.get("/me")
     path = keep(url, token)
     typer.echo(f"Signed in to {url} as {me['name']}, with the role {me['role']}. The token is kept in {path}.")
@@ -321,6 +339,13 @@ def _followed(remote: "Remote", number: int, output: Format) -> str:
                 for line in job_lines(data) if output is Format.text else ():
                     console().print(line)
                 return str(data["state"])
+
+
+def _hidden(question: str) -> str:
+    """A secret: typed unseen, or the next line of the standard input."""
+    import getpass
+
+    return getpass.getpass(question) if sys.stdin.isatty() else sys.stdin.readline().removesuffix("\n")
 
 
 def _answer(question: str) -> str:

@@ -38,25 +38,29 @@ class Remote:
             with self.http.sse(f"{self.url}/api/v1{path}", timeout=httpx2.Timeout(_QUIET, connect=10.0)) as events:
                 if events.response.status_code != 200:
                     events.response.read()
-                    raise self._refused(events.response)
+                    raise self.refused(events.response)
                 for event in events:
                     yield event.event, json.loads(event.data)
         except httpx2.HTTPError as error:
             raise self._lost(error) from None
 
-    def _ask(self, method: str, path: str, **request: Any) -> Any:
+    def send(self, method: str, path: str, **request: Any) -> httpx2.Response:
+        """Whatever the server answers."""
         try:
-            answer = self.http.request(method, f"{self.url}/api/v1{path}", **request)
+            return self.http.request(method, f"{self.url}{path}", **request)
         except httpx2.HTTPError as error:
             raise self._lost(error) from None
+
+    def _ask(self, method: str, path: str, **request: Any) -> Any:
+        answer = self.send(method, f"/api/v1{path}", **request)
         if answer.status_code >= 300:
-            raise self._refused(answer)
+            raise self.refused(answer)
         try:
             return answer.json() if answer.content else None
         except ValueError:
             raise Stalled(f"{self.url} does not answer as Innkeeper does", "is this the portal's address?") from None
 
-    def _refused(self, answer: httpx2.Response) -> EngineError:
+    def refused(self, answer: httpx2.Response) -> EngineError:
         if answer.status_code == 401:
             return Stalled(f"{self.url} does not know this token", "make one in its settings, then: innkeeper login")
         try:
@@ -89,12 +93,19 @@ def connected(server: str | None, ca_file: Path | None, token: str | None = None
     secret = token or os.environ.get("INNKEEPER_TOKEN") or kept(url)
     if not secret:
         raise Stalled(f"there is no token for {url}", "run innkeeper login, or set INNKEEPER_TOKEN")
+    with opened(url, ca_file, {"Authorization": f"Bearer {secret}"}) as remote:
+        yield remote
+
+
+@contextmanager
+def opened(url: str, ca_file: Path | None, headers: Mapping[str, str]) -> Iterator[Remote]:
+    """A server under an `address`; only what the system or `ca_file` trusts is spoken to."""
     try:
         trust = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
     except (OSError, ssl.SSLError) as error:
         raise Stalled(f"{ca_file} holds no certificate: {error}", "name a file in PEM form") from None
-    headers = {"Authorization": f"Bearer {secret}", "User-Agent": "innkeeper-cli"}
-    with httpx2.Client(headers=headers, verify=trust, timeout=_PATIENCE, trust_env=False) as http:
+    named = {**headers, "User-Agent": "innkeeper-cli"}
+    with httpx2.Client(headers=named, verify=trust, timeout=_PATIENCE, trust_env=False) as http:
         yield Remote(url, http)
 
 

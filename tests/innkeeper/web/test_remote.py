@@ -22,7 +22,7 @@ from innkeeper.model.jobs import Request
 from innkeeper.model.objects import Ref
 from innkeeper.model.records import GuestRecord, Role
 from innkeeper.model.status import Condition
-from tests.innkeeper.web.serving import Served
+from tests.innkeeper.web.serving import PASSWORD, Served, sign_in
 
 STEP = {
     "action": "replace",
@@ -178,6 +178,26 @@ async def test_the_token_is_kept_for_its_owner_only(portal: Served, tmp_path: Pa
     file.chmod(0o600)
     status, _, err = await desk.innkeeper("login", stdin="ink_wrong\n")
     assert status == 1 and "does not know this token" in err
+
+
+async def test_the_first_admin_needs_no_browser(portal: Served, tmp_path: Path) -> None:
+    link = f"{portal.url}/setup?secret={await portal.accounts.setup_secret()}"
+    desk = Desk(tmp_path, portal.url)
+    status, _, err = await desk.innkeeper("login", "--setup", link, stdin="ada\nshort\n")
+    assert status == 1 and "A password has" in err and await portal.accounts.users() == ()
+    status, _, err = await desk.innkeeper("login", "--setup", f"{link}x", stdin=f"ada\n{PASSWORD}\n")
+    assert status == 1 and "not good any more" in err
+    status, out, err = await desk.innkeeper("login", "--setup", link, stdin=f"ada\n{PASSWORD}\n")
+    assert (status, err) == (0, "")
+    assert "Signed in to https://portal as ada, with the role operator." in out and PASSWORD not in out
+    assert [(user.name, user.role) for user in await portal.accounts.users()] == [("ada", "admin")]
+    assert (await desk.innkeeper("jobs"))[0] == 0
+    assert [entry.action for entry in await portal.store.audits()] == ["sign-out", "add token", "sign-in"]
+    status, _, err = await desk.innkeeper("login", "--setup", link, stdin=f"eve\n{PASSWORD}\n")
+    assert status == 1 and "not good any more" in err
+    assert (await sign_in(portal.browser(), "ada")).status_code == 303, "the password is as it was given"
+    status, _, err = await desk.innkeeper("login", "--setup", portal.url)
+    assert status == 1 and "is not the link of a first start" in err
 
 
 async def test_what_cannot_be_asked_is_said(tmp_path: Path) -> None:
