@@ -200,6 +200,25 @@ async def test_the_first_admin_needs_no_browser(portal: Served, tmp_path: Path) 
     assert status == 1 and "is not the link of a first start" in err
 
 
+async def test_at_a_terminal_the_password_is_asked_twice_and_unseen(portal: Served, tmp_path: Path) -> None:
+    link = f"{portal.url}/setup?secret={await portal.accounts.setup_secret()}"
+    terminal = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", terminal, sys.executable, "-m", "innkeeper", "login", "--setup", link,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, cwd=tmp_path,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    shown = b""
+    for question, answer in (("Name: ", "ada"), ("Password: ", PASSWORD), ("Once more: ", PASSWORD)):
+        shown += await asyncio.wait_for(process.stdout.readuntil(question.encode()), 30)
+        process.stdin.write(f"{answer}\n".encode())
+    shown += await asyncio.wait_for(process.stdout.read(), 30)
+    assert await process.wait() == 0, shown
+    assert b"Signed in to" in shown and PASSWORD.encode() not in shown
+    assert [user.name for user in await portal.accounts.users()] == ["ada"]
+
+
 async def test_what_cannot_be_asked_is_said(tmp_path: Path) -> None:
     desk = Desk(tmp_path, "http://127.0.0.1:1", "ink_unused")
     status, _, err = await desk.innkeeper("jobs")
