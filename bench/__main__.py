@@ -91,15 +91,15 @@ def main() -> None:
     parser.add_argument("--sizes", default="100,1000,10000")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path, default=PAGE)
+    parser.add_argument("--outside", action="store_true", help="all but inside of containers, server and operator")
     parser.add_argument("--inside", action="store_true", help="only the section about the inside of real containers")
     parser.add_argument("--server", action="store_true", help="only the section about the server")
     parser.add_argument("--operator", action="store_true", help="only the section about the Kubernetes operator")
     options = parser.parse_args()
-    every = not (options.inside or options.operator or options.server)
-    if not every:
-        page = options.output.read_text() if options.output.exists() else "# Benchmarks\n"
-    else:
-        page = outside(options)
+    every = not (options.outside or options.inside or options.operator or options.server)
+    page = options.output.read_text() if options.output.exists() else "# Benchmarks\n"
+    if every or options.outside:
+        page = outside(options) + kept(page)
     with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
         place = Path(name)
         if every or options.inside:
@@ -111,6 +111,13 @@ def main() -> None:
             page = with_operator(page, place)
     options.output.write_text(page)
     print(f"written: {options.output}")
+
+
+def kept(page: str) -> str:
+    """The sections that are measured by themselves, as they stand."""
+    parts = page.split("\n## ")[1:]
+    headings = (inside.HEADING, server.HEADING, operator.HEADING)
+    return "".join(f"\n## {part.rstrip()}\n" for part in parts if f"## {part}".startswith(headings))
 
 
 def with_inside(page: str, place: Path, repeats: int) -> str:
