@@ -6,7 +6,7 @@ CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 
 # Long runs of whole applications inside real containers; `make guests` has them.
-GUESTS := tests/innkeeper/inside tests/innkeeper/roles
+GUESTS := tests/innkeeper/inside tests/innkeeper/roles tests/innkeeper/formats/test_real.py
 
 .PHONY: help demo test check lint types contracts unit templates guests parts package bench docs screenshots lock clean
 

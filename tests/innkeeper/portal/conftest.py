@@ -18,8 +18,9 @@ PHONE: ViewportSize = {"width": 360, "height": 780}
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """It holds an event loop while it runs, so it ends before other modules' tests want one."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs: Chromium (apt install chromium)")
