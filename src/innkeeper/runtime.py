@@ -75,17 +75,20 @@ async def connected(clusters: Iterable[Cluster]) -> AsyncIterator[Clusters]:
 
 
 @asynccontextmanager
-async def working_inside(declared: Declared, data: Path | None = None) -> AsyncIterator[Insider | None]:
+async def working_inside(
+    declared: Declared, data: Path | None = None, *, foreign: bool = False
+) -> AsyncIterator[Insider | None]:
     """What works inside guests; None, and nothing imported for it, where no guest declares roles or checks.
 
-    `data` is where keys are kept, if not in Innkeeper's own data directory.
+    `data` is where keys are kept, if not in Innkeeper's own data directory. `foreign`: whoever wrote the manifests is
+    not who runs this, so that no repository of an application may be this machine's own.
     """
     if not any(guest.spec.configure is not None or guest.spec.health for guest in declared.guests):
         yield None
         return
     from innkeeper.configure.insider import Insides  # needs the extra `guests` once it works
 
-    insider = Insides(data=data)
+    insider = Insides(data=data, foreign=foreign)
     try:
         yield insider
     finally:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import re
+import socket
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ _SCP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*:[^:\s-
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SCHEMES = ("https", "ssh", "git")
 _PASSED = ("PATH", "HOME", "LANG", "http_proxy", "https_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY", "SSH_AUTH_SOCK")
+_OWN = ("HOME", "SSH_AUTH_SOCK")
 _ALLOWED = [word for name in (*_SCHEMES, "file") for word in ("-c", f"protocol.{name}.allow=always")]
 
 
@@ -32,8 +35,11 @@ class GitProblem(Exception):
 class Remotes:
     """Branches that were asked for, each once per run. `seen` records the git servers' SSH host keys."""
 
-    def __init__(self, environ: Mapping[str, str], seen: Path) -> None:
-        self._environ = {name: environ[name] for name in _PASSED if name in environ}
+    def __init__(self, environ: Mapping[str, str], seen: Path, *, foreign: bool = False) -> None:
+        """`foreign`: who wrote the manifests is not who runs this; files, keys and services of here are not theirs."""
+        passed = [name for name in _PASSED if not (foreign and name in _OWN)]
+        self._environ = {name: environ[name] for name in passed if name in environ}
+        self._foreign = foreign
         self._seen = seen
         self._room = asyncio.Semaphore(_AT_ONCE)
 
@@ -43,6 +49,8 @@ class Remotes:
         `key` is a private key's text, `known_hosts` all that is believed of its server's host keys.
         """
         check(url, branch)
+        if self._foreign:
+            await _outside(url)
         async with self._room:
             return await self._ask(url, branch, key, known_hosts)
 
@@ -116,6 +124,25 @@ def check(url: str, branch: str) -> None:
             "BadRepository",
             f"{url} is not a repository that is fetched from",
             "write https://…, ssh://…, git://…, user@host:path or an absolute path",
+        )
+
+
+async def _outside(url: str) -> None:
+    """GitProblem for what is this machine's own: paths, loopback and link-local addresses (a cloud's metadata)."""
+    match = _SCP.fullmatch(url)
+    host = url.partition("@")[2].partition(":")[0] if match else urlsplit(url).hostname or ""
+    problem = "" if host else "is a path of the machine that Innkeeper runs on"
+    if host:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError:
+            return  # git says it in its own words
+        addresses = [ip_address(str(item[4][0]).partition("%")[0]) for item in found]
+        own = [ip for ip in addresses if ip.is_loopback or ip.is_link_local or ip.is_unspecified]
+        problem = f"leads to {own[0]}, which is the machine's own" if own else ""
+    if problem:
+        raise GitProblem(
+            "BadRepository", f"{url} {problem}", "name a repository that everybody reaches by the same address"
         )
 
 

@@ -36,9 +36,15 @@ class Insides:
     """Implements `innkeeper.engine.inside.Insider`. Nothing is read or opened before it is needed."""
 
     def __init__(
-        self, environ: Mapping[str, str] | None = None, data: Path | None = None, bounds: Bounds | None = None
+        self,
+        environ: Mapping[str, str] | None = None,
+        data: Path | None = None,
+        bounds: Bounds | None = None,
+        *,
+        foreign: bool = False,
     ) -> None:
-        """`data` is Innkeeper's data directory (None: XDG's)."""
+        """`data` is Innkeeper's data directory (None: XDG's). `foreign`: see Remotes."""
+        self._foreign = foreign
         self._environ = os.environ if environ is None else environ
         self._keep = Keep(data or data_directory(self._environ))
         self._bounds = bounds or Bounds()
@@ -49,7 +55,7 @@ class Insides:
     async def prepare(self, items: Sequence[Inside]) -> Readiness:
         """See Insider.prepare. A guest that something is missing for has a diagnostic and no fingerprint."""
         seen = self._keep.directory / "git_known_hosts"
-        remotes = Remotes(self._environ, seen)
+        remotes = Remotes(self._environ, seen, foreign=self._foreign)
         found = await prepared(items, Secrets(self._environ), remotes, self._keep.pepper)
         self._items |= {item.ref: item for item in items}
         self._secrets |= {ref: one.secrets for ref, one in found.items()}

@@ -37,7 +37,7 @@ def house(settings: Settings, store: Store, queue: Queue, bus: Bus, links: KeptL
         queue=queue,
         bus=bus,
         links=links,
-        insides=lambda declared: runtime.working_inside(declared, settings.data / "guests"),
+        insides=lambda declared: runtime.working_inside(declared, settings.data / "guests", foreign=True),
         repositories={name: repository(settings, source) for name, source in settings.sources.items()},
         now=now,
         url=url,

@@ -159,3 +159,21 @@ async def test_only_the_host_key_that_is_declared_is_believed(
     renewed = f"{sshd.address} {(sshd.directory / 'host_key.pub').read_text()}"
     assert (await asked(renewed)).diagnostics == ()
     assert (await asked(line + renewed)).diagnostics == ()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/etc",
+        "/var/lib/innkeeper/repositories/other.git",
+        "https://127.0.0.1/x.git",
+        "https://localhost:8006/x.git",
+        "ssh://git@[::1]/x.git",
+        "git@127.0.0.1:x.git",
+        "https://169.254.169.254/latest/meta-data",
+        "git://0.0.0.0/x",
+    ],
+)
+async def test_strangers_ask_nothing_of_this_machine(tmp_path: Path, url: str) -> None:
+    with pytest.raises(GitProblem, match=r"is a path of the machine|the machine's own"):
+        await Remotes(os.environ, tmp_path / "seen", foreign=True).commit(url, "main")
