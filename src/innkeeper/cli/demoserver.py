@@ -29,6 +29,7 @@ def serve(examples: Path, listen: str) -> None:
     try:
         with simulation.simulation(examples / "homelab-sim.yaml", "--speed", "real") as simulated:
             os.environ["PVE_TOKEN_SECRET"] = simulated.secret
+            logging.disable(logging.INFO)  # a person reads this terminal
             config = _prepare(examples / "homelab", place, simulated.cluster)
             run(read_settings(place / "data", config, "", os.environ), listen, lambda ready: _told(ready, place))
     finally:
@@ -62,6 +63,5 @@ def _git(place: Path, *words: str) -> None:
 
 
 def _told(ready: Mapping[str, object], place: Path) -> None:
-    logging.getLogger().setLevel(logging.WARNING)  # a person reads this terminal
     typer.echo(f"The portal: {ready['setup'] or ready['url']}  (this link makes the first admin)")
     typer.echo(f"Its repository: git clone {place / 'homelab.git'}; push to main, and watch. Ctrl-C ends the demo.")
