@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 
-# Long runs of whole applications inside real containers; `make guests` has them.
-GUESTS := tests/innkeeper/inside tests/innkeeper/roles tests/innkeeper/formats/test_real.py
+# Long runs: whole applications inside real containers, and trouble that takes its time; `make guests` has them.
+GUESTS := tests/innkeeper/inside tests/innkeeper/roles tests/innkeeper/formats/test_real.py \
+  tests/innkeeper/operator/test_trouble.py tests/innkeeper/forge/test_pull_requests.py
 
 .PHONY: help demo test check lint types contracts unit templates guests parts package bench docs screenshots lock clean
 
@@ -47,7 +48,7 @@ unit: $(DEV)  ## the tests
 templates: $(DEV)  ## build what real containers are made of (root and mmdebstrap; once)
 	$(BIN)/pvesim template build debian-12
 
-guests: $(DEV)  ## roles and applications inside real containers (root and lxc)
+guests: $(DEV)  ## long runs: roles and applications inside real containers (root and lxc), trouble of clusters and forges
 	$(BIN)/pytest $(GUESTS)
 
 parts: $(DEV)  ## build Gitea, kube-apiserver, kubectl and helm for the tests (Go; minutes, once)
