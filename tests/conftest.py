@@ -5,8 +5,12 @@ reach are those of Debian, PyPI and npm.
 """
 
 import os
+import signal
 
 import pytest
+
+# Whoever starts us in the background makes us deaf to Ctrl-C, and all that we start: here it is sent on purpose.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NEEDS = "needs: "
 FROM_GO = ("needs: Go ", "needs: a Go module proxy")
