@@ -1,16 +1,19 @@
 """What one control plane stands on: what it was told to keep, and the ways to everything outside."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from innkeeper.control.errors import NotFound
-from innkeeper.control.ports import Bus, Forge, Insides, Links, Notifier, Publisher, Queue, Repository, Store
+from innkeeper.control.ports import Bus, Forge, Insides, Link, Links, Notifier, Publisher, Queue, Repository, Store
+from innkeeper.engine.errors import Waiting
 from innkeeper.manifests.formats.tree import Evaluate
 from innkeeper.model.objects import Cluster
 from innkeeper.model.server import ServerSpec
 from innkeeper.model.sources import Source
+from innkeeper.planner.policy import Unreachable
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -52,6 +55,15 @@ class House:
         if name in self.clusters:
             return self.clusters[name]
         raise NotFound(f"there is no cluster {name}", f"clusters: {', '.join(sorted(self.clusters)) or 'none'}")
+
+    @asynccontextmanager
+    async def reach(self, cluster: str) -> AsyncIterator[Link]:
+        """The way to one cluster; NotFound for one that is not declared, Waiting for one that cannot be reached."""
+        async with self.links.connected((self.cluster(cluster),)) as links:
+            link = links[cluster]
+            if isinstance(link, Unreachable):
+                raise Waiting(link.message, link.advice)
+            yield link
 
     def link(self, job: int) -> str:
         """A job's page."""

@@ -10,7 +10,6 @@ from innkeeper.engine.errors import EngineError, Stalled, Waiting
 from innkeeper.model.jobs import Job
 from innkeeper.model.objects import Declared, Ref
 from innkeeper.model.records import Drift, GuestRecord, SourceRecord
-from innkeeper.planner.policy import Unreachable
 
 _SHOWN = 20
 
@@ -70,10 +69,7 @@ async def known(house: House, source: str, ref: Ref) -> GuestRecord:
 async def snapshots(house: House, source: str, ref: Ref) -> Sequence[Snapshot]:
     """Newest last."""
     record = await known(house, source, ref)
-    async with house.links.connected((house.cluster(record.cluster),)) as links:
-        link = links[record.cluster]
-        if isinstance(link, Unreachable):
-            raise Waiting(link.message, link.advice)
+    async with house.reach(record.cluster) as link:
         assert record.vmid is not None
         seen = await link.guest(record.vmid)
         return await link.snapshots(seen) if seen is not None else ()
@@ -82,19 +78,13 @@ async def snapshots(house: House, source: str, ref: Ref) -> Sequence[Snapshot]:
 async def tasks(house: House, source: str, ref: Ref) -> Sequence[Task]:
     """What Proxmox did with a guest, newest first."""
     record = await known(house, source, ref)
-    async with house.links.connected((house.cluster(record.cluster),)) as links:
-        link = links[record.cluster]
-        if isinstance(link, Unreachable):
-            raise Waiting(link.message, link.advice)
+    async with house.reach(record.cluster) as link:
         assert record.vmid is not None
         return await link.tasks(record.vmid)
 
 
 async def nodes(house: House, cluster: str) -> tuple[NodeUse, ...]:
-    async with house.links.connected((house.cluster(cluster),)) as links:
-        link = links[cluster]
-        if isinstance(link, Unreachable):
-            raise Waiting(link.message, link.advice)
+    async with house.reach(cluster) as link:
         return await link.usage()
 
 

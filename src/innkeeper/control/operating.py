@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from innkeeper.control import looking
 from innkeeper.control.ports import GuestQuery, Link
 from innkeeper.control.running import Outcome, Run
-from innkeeper.engine.errors import Conflict, Stalled, Waiting
+from innkeeper.engine.errors import Conflict, Stalled
 from innkeeper.model.objects import Ref
 from innkeeper.model.observed import ObservedGuest
 from innkeeper.model.plan import IMPACTS, Operation, Plan
@@ -122,11 +122,7 @@ async def _call(run: Run, link: Link, operation: Operation, ref: Ref) -> None:
 async def _reached(run: Run, source: str, ref: Ref) -> AsyncIterator[tuple[Link, ObservedGuest]]:
     """One of our guests, its cluster held. Conflict: it is not ours any more."""
     record = await looking.known(run.house, source, ref)
-    cluster = run.house.cluster(record.cluster)
-    async with run.house.links.connected((cluster,)) as links, run.house.queue.cluster((cluster.name,)):
-        link = links[cluster.name]
-        if isinstance(link, Unreachable):
-            raise Waiting(link.message, link.advice)
+    async with run.house.reach(record.cluster) as link, run.house.queue.cluster((record.cluster,)):
         assert record.vmid is not None
         await link.settle(record.vmid, run.say, _PATIENCE)
         seen = await link.guest(record.vmid)

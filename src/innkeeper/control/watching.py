@@ -21,7 +21,7 @@ from innkeeper.control.ports import GuestQuery, Link, Task
 from innkeeper.control.rendering import Rendered, leaving, render, repository_path
 from innkeeper.control.requests import request
 from innkeeper.control.syncing import MOST, SHORT
-from innkeeper.engine.errors import EngineError, Waiting
+from innkeeper.engine.errors import EngineError
 from innkeeper.engine.reconcile import Prepared, prepare
 from innkeeper.model.diagnostics import Location
 from innkeeper.model.jobs import Level, Request
@@ -104,10 +104,7 @@ class Watch:
         """Whether anything moved; that a cluster goes away or comes back is a move, too."""
         was_there = cluster.name not in self._away
         try:
-            async with self.house.links.connected((cluster,)) as links:
-                link = links[cluster.name]
-                if isinstance(link, Unreachable):
-                    raise Waiting(link.message, link.advice)
+            async with self.house.reach(cluster.name) as link:
                 moved = await self._moved(cluster, link)
         except EngineError as error:
             if was_there:
