@@ -34,7 +34,8 @@ def configure(
     source: Source = None,
     output: Output = Format.text,
 ) -> None:
-    """Run the roles in guests that are there, whether or not something changed. Creates, changes and deletes no guest.
+    """Run the roles inside guests that exist. They run whether or not something changed; no guest is created,
+    changed or deleted.
 
     \b
     Examples:

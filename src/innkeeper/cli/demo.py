@@ -31,7 +31,7 @@ def demo(
         str, typer.Option("--listen", metavar="HOST:PORT", help="Where the portal answers; port 0: a free one.")
     ] = "127.0.0.1:8080",
 ) -> None:
-    """Show the main job on a simulated Proxmox VE cluster; needs nothing and changes nothing.
+    """Show the main job on a simulated Proxmox VE cluster. Needs nothing and changes nothing.
 
     \b
     Plan and apply a homelab (5 containers, 2 virtual machines, 2 nodes), apply again, heal what somebody changed

@@ -40,7 +40,7 @@ def dev(
     ] = _HEALTHY_SECONDS,
     output: Output = Format.text,
 ) -> None:
-    """Build and test one container on this machine: create, configure, check, and again whenever a file changes.
+    """Build and test one container on this machine. Creates, configures and checks it, again whenever a file changes.
 
     \b
     Examples:

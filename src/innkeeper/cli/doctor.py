@@ -15,7 +15,7 @@ _SIGNS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "
 
 
 def doctor(paths: Paths = None, written: In = None, output: Output = Format.text) -> None:
-    """Check the way to every cluster: TLS, clock, version, and each privilege that these manifests need.
+    """Check the way to every cluster. Looks at TLS, clock, version, and each privilege that these manifests need.
 
     \b
     Examples:

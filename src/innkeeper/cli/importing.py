@@ -24,7 +24,7 @@ def import_(
     ] = None,
     output: Output = Format.text,
 ) -> None:
-    """Print manifests of what exists; the Cluster is read from the current directory.
+    """Print manifests of what exists. The Cluster is read from the current directory.
 
     \b
     Examples:

@@ -145,6 +145,8 @@ def _failed(error: Exception) -> int:
         traceback.print_exception(error)
     elif isinstance(error, EngineError):
         _say(f"error: {error.message}" + (f"\n    {error.advice}" if error.advice else ""))
+    elif isinstance(error, OSError) and error.filename is not None:  # a file that cannot be had is not our mistake
+        _say(f"error: {error.filename}: {error.strerror}")
     else:
         _say(
             f"error: Innkeeper made a mistake ({type(error).__name__}). Please report it with the output of the same "

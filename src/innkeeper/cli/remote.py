@@ -36,7 +36,7 @@ def login(
     server: Server = None,
     ca_file: CaFile = None,
 ) -> None:
-    """Keep a personal token for a server, in a file that only you can read.
+    """Keep a personal token for a server. It stands in a file that only you can read.
 
     \b
     Examples:
@@ -115,7 +115,7 @@ def jobs(
 
 
 def job(number: JobNumber, server: Server = None, ca_file: CaFile = None, output: Output = Format.text) -> None:
-    """Show one job of a server: its state, its plan, and what it waits for.
+    """Show one job of a server. Its state, its plan, and what it waits for.
 
     \b
     Example:
@@ -142,7 +142,7 @@ def sync(
     ca_file: CaFile = None,
     output: Output = Format.text,
 ) -> None:
-    """Let a server bring the guests of one source to what git declares.
+    """Let a server sync one source. It brings the guests to what git declares.
 
     \b
     Examples:
@@ -167,7 +167,7 @@ def rollback(
     ca_file: CaFile = None,
     output: Output = Format.text,
 ) -> None:
-    """Let a server take one source back to an earlier revision. Its plan waits for an approval.
+    """Let a server roll one source back to an earlier revision. Its plan waits for an approval.
 
     \b
     Example:
@@ -178,7 +178,7 @@ def rollback(
 
 
 def release(source: SourceName, server: Server = None, ca_file: CaFile = None, output: Output = Format.text) -> None:
-    """Let a source that a rollback holds follow its branch again.
+    """Let a rolled back source follow its branch again.
 
     \b
     Example:

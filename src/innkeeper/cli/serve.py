@@ -25,7 +25,7 @@ def serve(
         ),
     ] = "",
 ) -> None:
-    """Keep clusters as their repositories declare them, and show people what is done and why.
+    """Keep clusters as their git repositories declare them. A portal shows people what is done, and why.
 
     \b
     Examples:

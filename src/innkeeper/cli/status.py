@@ -43,7 +43,7 @@ def status(
     ca_file: CaFile = None,
     output: Output = Format.text,
 ) -> None:
-    """Show where every declared guest stands: synced or not, healthy or not, and why. Makes the health checks.
+    """Show where every declared guest stands, and why. Makes the health checks.
 
     \b
     Examples:

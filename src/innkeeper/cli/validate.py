@@ -14,7 +14,7 @@ def validate(
     offline: Annotated[bool, typer.Option("--offline", help="Ask no cluster.")] = False,
     output: Output = Format.text,
 ) -> None:
-    """Check manifests; where a cluster can be reached, also that what they name exists there.
+    """Check manifests. Where a cluster can be reached, also that what they name exists there.
 
     \b
     Examples:
