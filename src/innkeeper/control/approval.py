@@ -8,6 +8,7 @@ from innkeeper.model.plan import Plan, Step
 from innkeeper.model.server import OwnGuest
 from innkeeper.model.sources import SourceSpec
 from innkeeper.planner.policy import Policy
+from innkeeper.planner.prune import NOTHING_STAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,19 +17,16 @@ class Wish:
 
     replace: frozenset[str] = frozenset()
     prune: bool = False
-    last: frozenset[str] = frozenset()
-    """Guests that a person deleted by name, and that may be the last of ours."""
 
 
 def bold(policy: Policy, plan: Plan, wish: Wish) -> Policy:
     """The policy under which a person is asked: all that `plan` refused only because nobody had allowed it."""
     refused = {str(step.ref) for step in plan.steps if step.action == "replace" and _only_needs_leave(step)}
-    deletes = sum(step.action == "delete" for step in plan.steps)
+    deletes = [step for step in plan.steps if step.action == "delete"]
+    last = frozenset(str(step.ref) for step in deletes if step.refused.startswith(NOTHING_STAYS))
     prune = policy.prune or wish.prune
-    most = max(policy.max_deletes, deletes) if prune else policy.max_deletes
-    return replace(
-        policy, replace=policy.replace | refused | wish.replace, prune=prune, max_deletes=most, last=wish.last
-    )
+    most = max(policy.max_deletes, len(deletes)) if prune else policy.max_deletes
+    return replace(policy, replace=policy.replace | refused | wish.replace, prune=prune, max_deletes=most, last=last)
 
 
 def _only_needs_leave(step: Step) -> bool:

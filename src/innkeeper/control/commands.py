@@ -127,9 +127,14 @@ class Commands:
             return None, f"branch {hint.branch} is not what source {source} follows ({spec.branch})"
         if hint.deleted:
             return None, f"branch {spec.branch} was deleted: nothing is changed"
-        if hint.after and hint.after == (await house.store.source(source)).synced:
+        if hint.after and hint.after == (await house.store.source(source)).synced and not await self._busy(source):
             return None, f"revision {hint.after} is synced already"
         return await self._job(actor, "sync", source, {}), "accepted"
+
+    async def _busy(self, source: str) -> bool:
+        """Whether a sync is under way or waits, which may leave the source at another revision than it is at now."""
+        jobs = await self.house.store.jobs(states=("pending", "running", "waiting"), source=source)
+        return any(job.request.type in ("sync", "rollback") for job in jobs)
 
     async def _proposed(self, actor: Actor, source: str, hint: Hint) -> tuple[Job | None, str]:
         if source not in self.house.forges:
@@ -218,7 +223,7 @@ class Commands:
     async def delete(self, actor: Actor, source: str, ref: Ref, *, name_typed: str, pull: bool = False) -> Job:
         """Take a guest out of its manifests; it is destroyed by the sync that follows, where the source may prune.
 
-        The last one on its cluster waits there for an approval: nothing that goes by itself leaves nothing declared.
+        The last one on its cluster waits there for an approval, as it does however it goes out of the repository.
         """
         job = await forming.delete(self.house, actor, source, ref, name_typed, pull=pull)
         await self._audit(actor, "delete", f"{source} {ref}", f"job {job.id}")

@@ -33,8 +33,8 @@ _INLINE = re.compile(r"([\\`*_{}\[\]()#.!|~<>&:])")
 class Proposal:
     """What a pull request would do. Without a plan the diagnostics say why there is none.
 
-    `places` says where guests are declared; `url` leads to the job; `fork`: strangers wrote it, so it was planned
-    without secrets.
+    `places` says where guests are declared; `waiting` are the steps that a person has to approve once it is merged;
+    `url` leads to the job; `fork`: strangers wrote it, so it was planned without secrets.
     """
 
     source: str
@@ -44,6 +44,7 @@ class Proposal:
     places: Mapping[Ref, Location] = field(default_factory=dict)
     url: str = ""
     fork: bool = False
+    waiting: Sequence[Step] = ()
 
 
 def summary(plan: Plan) -> str:
@@ -108,14 +109,14 @@ def _blocks(proposal: Proposal) -> Iterator[str]:
     steps = [step for step in proposal.plan.steps if step.action != "noop" or step.refused] if proposal.plan else []
     for impact, head in _HEADS.items():
         for index, step in enumerate(step for step in steps if _group(step) == impact):
-            yield (f"#### {head}\n\n" if index == 0 else "") + _step(step, proposal.places.get(step.ref))
+            yield (f"#### {head}\n\n" if index == 0 else "") + _step(step, proposal)
 
 
 def _group(step: Step) -> Impact | Literal["new"]:
     return "new" if step.action == "create" and step.impact == "none" else step.impact
 
 
-def _step(step: Step, place: Location | None) -> str:
+def _step(step: Step, proposal: Proposal) -> str:
     vmid = str(step.vmid) if step.former in (None, step.vmid) else f"{step.former} → {step.vmid}"
     where = ", ".join(
         part for part in (vmid, f"on {step.node}" if step.node else "", f"cluster {step.cluster}") if part
@@ -125,8 +126,11 @@ def _step(step: Step, place: Location | None) -> str:
     lines = [f"<details{opened}><summary>{summary}</summary>", ""]
     if step.refused:
         lines += [f"**Not allowed**: {harmless(step.refused)}", ""]
+    if step in proposal.waiting:
+        lines += ["**Waits for an approval** after the merge", ""]
     if step.reason:
         lines += [harmless(step.reason), ""]
+    place = proposal.places.get(step.ref)
     if place is not None:
         lines += [f"Declared in {_place(place)}", ""]
     if step.changes:

@@ -38,9 +38,7 @@ async def commit(run: Run) -> Outcome:
         result: dict[str, Json] = {"revision": made, "pull": number, "url": url, "branch": branch}
         return Outcome("succeeded", f"pull request {number}: {url}", result=result, revision=made)
     await house.store.put_source(source.name, seen=made, fetched_at=house.now())
-    deleted = payload.get("deleted")
-    carried: dict[str, Json] = {"deleted": deleted} if deleted else {}
-    wish = Request("sync", source.name, trigger=job.request.trigger, actor=job.request.actor, payload=carried)
+    wish = Request("sync", source.name, trigger=job.request.trigger, actor=job.request.actor)
     following = await request(house, wish)
     run.say(f"committed as {made[:SHORT]}; job {following.id} brings it about")
     result = {"revision": made, "job": following.id, "files": [change.path for change in changes]}

@@ -114,9 +114,7 @@ async def delete(house: House, actor: Actor, source: str, ref: Ref, name_typed: 
         raise Denied(f"{ref} is protected", "Take the protection away first, and sync.")
     changes = (FileChange(path, editing.without(text, ref)),)
     body: dict[str, Json] = {"name": ref.name}
-    return await _commit(
-        house, actor, spec.name, changes, f"Remove {ref}", base.revision, pull, body, deleted=(str(ref),)
-    )
+    return await _commit(house, actor, spec.name, changes, f"Remove {ref}", base.revision, pull, body)
 
 
 async def adopt_drift(house: House, actor: Actor, drift: Drift, *, pull: bool) -> Job:
@@ -368,7 +366,6 @@ async def _commit(
     expected: str,
     pull: bool,
     form: Mapping[str, Json],
-    deleted: tuple[str, ...] = (),
 ) -> Job:
     if not files:
         raise Stalled("nothing would change", "The manifest says so already.")
@@ -379,6 +376,5 @@ async def _commit(
         "expected": expected,
         "pull": pull or spec.propose,
         "form": dict(form),
-        "deleted": list(deleted),
     }
     return await request(house, Request("commit", source, "", (), actor.via, actor.name, payload))

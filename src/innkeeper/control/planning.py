@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from innkeeper.control import pulls, recording
+from innkeeper.control.approval import Wish, bold, grave
 from innkeeper.control.blaming import blamed
 from innkeeper.control.comment import summary
 from innkeeper.control.rendering import render, repository_path
@@ -45,10 +46,17 @@ async def plan(run: Run) -> Outcome:
         inside = house.insides(declared) if trusted else nullcontext()
         async with house.links.connected(declared.clusters) as links, inside as insider:
             prepared = await prepare(declared, links, policy, run.say, insider=insider)
+            # What a person is asked about is shown as it will be asked.
+            ordinary, asked = prepared.plan, bold(policy, prepared.plan, Wish())
+            if asked != policy:
+                prepared = await prepare(declared, links, asked, run.say, insider=insider)
     except EngineError:
         await _told(run, await pulls.failed(house, job, revision))
         raise
-    await _told(run, await pulls.told(house, job, rendered, prepared.plan))
+    acting = tuple(step for step in prepared.plan.steps if step.acts)
+    grave_ones = grave(prepared.plan, source.spec, house.server.own_guest, ordinary)
+    waiting = acting if source.spec.sync == "manual" else grave_ones
+    await _told(run, await pulls.told(house, job, rendered, prepared.plan, waiting))
     findings = (*rendered.loaded.diagnostics, *prepared.plan.diagnostics)
     found = replace(prepared.plan, diagnostics=findings)
 

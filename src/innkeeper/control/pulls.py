@@ -3,7 +3,7 @@
 A forge that does not answer costs the plan nothing: what went wrong is a line of the job's log.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 from innkeeper.control.comment import Proposal, markdown, summary
@@ -14,7 +14,7 @@ from innkeeper.engine.errors import EngineError
 from innkeeper.model.diagnostics import Location, has_errors
 from innkeeper.model.jobs import Job
 from innkeeper.model.objects import Ref
-from innkeeper.model.plan import Plan
+from innkeeper.model.plan import Plan, Step
 
 NO_PLAN = "no plan: the manifests have errors"
 
@@ -25,8 +25,11 @@ async def begun(house: House, job: Job, revision: str) -> str:
     return await _tried(forge.status(revision, "pending", "planning", house.link(job.id))) if forge else ""
 
 
-async def told(house: House, job: Job, rendered: Rendered, plan: Plan | None) -> str:
-    """Say what the plan is; what went wrong, or empty. No `plan`: what was rendered says why there is none."""
+async def told(house: House, job: Job, rendered: Rendered, plan: Plan | None, waiting: Sequence[Step] = ()) -> str:
+    """Say what the plan is; what went wrong, or empty. No `plan`: what was rendered says why there is none.
+
+    `waiting` are its steps that a person has to approve once they are merged.
+    """
     forge, pull, source = _forge(house, job), job.request.payload.get("pull"), job.request.source
     if forge is None or not isinstance(pull, int):
         return ""
@@ -37,12 +40,15 @@ async def told(house: House, job: Job, rendered: Rendered, plan: Plan | None) ->
         plan=plan,
         diagnostics=diagnostics,
         places=_places(house, source, rendered),
+        waiting=waiting,
         url=house.link(job.id),
         fork=job.request.payload.get("trusted") is not True,
     )
     problem = await _tried(forge.comment(pull, markdown(proposal), f"plan/{source}"))
     faulty = plan is None or has_errors((*diagnostics, *plan.diagnostics)) or any(step.refused for step in plan.steps)
     text = NO_PLAN if plan is None else summary(plan)
+    if waiting:
+        text += f"; {len(waiting)} to be approved after the merge"
     status = forge.status(rendered.revision, "failure" if faulty else "success", text, proposal.url)
     return await _tried(status) or problem
 

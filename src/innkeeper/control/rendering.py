@@ -19,22 +19,15 @@ from innkeeper.model.sources import Source
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """`place` is the checkout's directory of the source; `loaded` holds every cluster that its guests may be on."""
+    """`place` is the checkout's directory of the source; `loaded` holds every cluster that its guests may be on.
+
+    `empty`: not a single manifest is there. That is no error: a person is asked whether the last guests are to go.
+    """
 
     revision: str
     place: Path
     loaded: Loaded
-
-    @property
-    def empty(self) -> bool:
-        """Nothing at all is declared: not a single manifest, and nothing is wrong with that either."""
-        errors = [item for item in self.loaded.diagnostics if item.severity == "error"]
-        return bool(errors) and all(item.code == "NoManifests" and item.location is None for item in errors)
-
-    def as_wanted(self) -> "Rendered":
-        """That it is empty is no error: a person took the last guest out."""
-        left = tuple(item for item in self.loaded.diagnostics if item.code != "NoManifests")
-        return replace(self, loaded=replace(self.loaded, diagnostics=left))
+    empty: bool
 
 
 async def render(house: House, source: Source, revision: str, *, strict: bool = False) -> Rendered:
@@ -55,10 +48,15 @@ def judged(house: House, source: Source, revision: str, place: Path, *, strict: 
     refused = denied(loaded, held, place)
     used = {guest.spec.cluster for guest in loaded.declared.guests} | {item.name for item in clusters}
     kept = tuple(item for item in loaded.declared.clusters if item.name in used)
-    diagnostics = tuple(_relative(item, place, source) for item in (*loaded.diagnostics, *refused))
-    return Rendered(
-        revision, place, replace(loaded, declared=replace(loaded.declared, clusters=kept), diagnostics=diagnostics)
-    )
+    said = (*loaded.diagnostics, *refused)
+    found = [item for item in said if not _nothing(item)]
+    diagnostics = tuple(_relative(item, place, source) for item in found)
+    loaded = replace(loaded, declared=replace(loaded.declared, clusters=kept), diagnostics=diagnostics)
+    return Rendered(revision, place, loaded, len(found) < len(said))
+
+
+def _nothing(item: Diagnostic) -> bool:
+    return item.code == "NoManifests" and item.location is None
 
 
 def _clusters(house: House, source: Source) -> tuple[Cluster, ...]:

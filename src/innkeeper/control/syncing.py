@@ -24,7 +24,7 @@ from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.jobs import Job
 from innkeeper.model.objects import Declared, Ref
 from innkeeper.model.observed import ClusterView
-from innkeeper.model.plan import Json, Plan
+from innkeeper.model.plan import Json, Plan, Step
 from innkeeper.model.records import Drift, GuestRecord, Revision
 from innkeeper.model.sources import Source
 from innkeeper.planner.pair import Blocked
@@ -131,8 +131,6 @@ async def _reach(run: Run, source: Source, revision: str, *, ask: bool = False) 
     former = await records_of(run, source.name)
     if rendered.empty and not former:
         return Outcome("succeeded", "nothing is declared yet", revision=revision)
-    if rendered.empty and _deleted(job):
-        rendered = rendered.as_wanted()
     if not rendered.loaded.ok:
         return await refused(run, source, revision, rendered.loaded.diagnostics)
     ignored = await house.store.drifts(source=source.name)
@@ -163,12 +161,6 @@ def _policy(job: Job, source: Source, revision: str) -> Policy:
     )
 
 
-def _deleted(job: Job) -> frozenset[str]:
-    """Guests that a person deleted by name, which led to this very job."""
-    named = job.request.payload.get("deleted")
-    return frozenset(map(str, named)) if isinstance(named, list) else frozenset()
-
-
 async def refused(run: Run, source: Source, revision: str, found: Sequence[Diagnostic]) -> Outcome:
     """Manifests with errors: each is said, and nothing is touched."""
     errors = [item for item in found if item.severity == "error"]
@@ -187,8 +179,8 @@ async def _gated(scene: Scene, *, ask: bool) -> Outcome:
     run, spec, job = scene.run, scene.source.spec, scene.run.job
     prepared = await scene.prepare(scene.policy)
     replaced = job.request.payload.get("replace")
-    wish = Wish(frozenset(map(str, replaced)) if isinstance(replaced, list) else frozenset(),
-                bool(job.request.payload.get("prune")), _deleted(job))  # fmt: skip
+    names = frozenset(map(str, replaced)) if isinstance(replaced, list) else frozenset()
+    wish = Wish(names, bool(job.request.payload.get("prune")))
     asked = bold(scene.policy, prepared.plan, wish)
     full = prepared if asked == scene.policy else await scene.prepare(asked)
     run.say(f"planned: {summary(full.plan)}", phase="plan")
@@ -217,7 +209,12 @@ async def _gated(scene: Scene, *, ask: bool) -> Outcome:
             return outcome
         full = await scene.prepare(asked)
     await _recorded(scene, await scene.prepare(scene.policy))
-    return await _waits(scene, full, f"{len(waiting)} of its steps replace or destroy")
+    return await _waits(scene, full, _told(waiting))
+
+
+def _told(waiting: Sequence[Step]) -> str:
+    shown = [f"{step.action} of {step.ref} ({step.reason})" for step in waiting[:3]]
+    return "; ".join(shown) + (f"; and {len(waiting) - len(shown)} more" if len(waiting) > len(shown) else "")
 
 
 async def _waits(scene: Scene, full: Prepared, why: str) -> Outcome:

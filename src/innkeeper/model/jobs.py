@@ -24,12 +24,11 @@ class Request:
 
     `revision` is a commit; empty: the newest of the source's branch when the job begins. `only` names guests
     (`web` or `Container/web`); empty: all. `payload` holds what a type needs beyond that, and never a secret:
-    sync      {replace: [names], prune: bool, configure: always|changed|never, snapshot: bool,
-              deleted: [references that a person deleted by name, which led to it]}
+    sync      {replace: [names], prune: bool, configure: always|changed|never, snapshot: bool}
     plan      {ref: git ref of a proposal, pull: number, trusted: bool}
     rollback  {to: commit, snapshot: bool}
     snapshot  {name, keep: number}      restore {name}      power {action: start|stop|shutdown|reboot}
-    commit    {path, text or null for removal, message, form: {…}, pull: bool, deleted: [references]}
+    commit    {path, text or null for removal, message, form: {…}, pull: bool}
     """
 
     type: JobType

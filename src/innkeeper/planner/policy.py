@@ -18,8 +18,8 @@ class Policy:
     prune: bool = False
     max_deletes: int = 3
     last: frozenset[str] = frozenset()
-    """Whole references of guests that a person deleted by name: they may go even where nothing of ours stays declared
-    on their cluster. Whatever goes by itself has none."""
+    """Whole references of guests that may go even where nothing of ours stays declared on their cluster, because a
+    person is asked first. Whatever goes by itself has none."""
     replace: frozenset[str] = frozenset()
     take_over: bool = False
     only: frozenset[str] = frozenset()

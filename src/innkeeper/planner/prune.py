@@ -2,8 +2,8 @@
 
 Source of the brakes: nothing is destroyed on missing evidence. A guest may go only when it carries our marker of this
 source, was made under this vmid (a copy of ours is somebody else's), is declared nowhere on this cluster, is not
-protected, when every guest of the cluster can be seen, when something of ours stays declared there or a person named
-all that go, and when not more go than a run may delete.
+protected, when every guest of the cluster can be seen, when something of ours stays declared there or a person is asked
+for all that go, and when not more go than a run may delete.
 """
 
 from collections.abc import Collection
@@ -17,6 +17,9 @@ from innkeeper.planner import calls
 from innkeeper.planner.decide import protection
 from innkeeper.planner.pair import MAKING, true_marker
 from innkeeper.planner.policy import Policy
+
+NOTHING_STAYS = "nothing of ours would stay declared"
+"""How the refusal begins that a person can lift."""
 
 
 def orphans(
@@ -37,9 +40,10 @@ def orphans(
         return (), tuple(notes)
     if not policy.prune:
         return (), (*notes, _would(cluster, found))
-    named = all(str(ref) in policy.last for ref, _ in found)
-    brake = _brake(cluster, view, stays=bool(declared) or named)
-    steps = [_step(cluster, ref, seen, brake or _unsure(view, seen)) for ref, seen in found]
+    stays = bool(declared)
+    brake = _brake(cluster, view, stays=stays or all(str(ref) in policy.last for ref, _ in found))
+    reason = "declared no more" if stays else f"declared no more, and {NOTHING_STAYS} on cluster {cluster.name}"
+    steps = [_step(cluster, ref, seen, brake or _unsure(view, seen), reason) for ref, seen in found]
     notes += [_refusal(cluster, step) for step in steps if step.refused]
     return tuple(steps), tuple(notes)
 
@@ -68,7 +72,7 @@ def _brake(cluster: Cluster, view: ClusterView, *, stays: bool) -> str:
     if not view.complete:
         return "not every guest of the cluster can be seen: " + (" ".join(view.gaps) or "the view is incomplete")
     if not stays:
-        return f"nothing of ours would stay declared on cluster {cluster.name}; such a run prunes nothing"
+        return f"{NOTHING_STAYS} on cluster {cluster.name}; such a run prunes nothing"
     return ""
 
 
@@ -79,7 +83,7 @@ def _unsure(view: ClusterView, seen: ObservedGuest) -> str:
     return "" if seen.config is not None and seen.lock not in MAKING else "its configuration is not known"
 
 
-def _step(cluster: Cluster, ref: Ref, seen: ObservedGuest, brake: str) -> Step:
+def _step(cluster: Cluster, ref: Ref, seen: ObservedGuest, brake: str, reason: str) -> Step:
     protected = protection(seen)
     refused = brake or (f"it is protected: {protected}" if protected else "")
     return Step(
@@ -89,7 +93,7 @@ def _step(cluster: Cluster, ref: Ref, seen: ObservedGuest, brake: str) -> Step:
         seen.node,
         seen.vmid,
         "data-loss",
-        reason="declared no more",
+        reason=reason,
         operations=() if refused else calls.delete(seen),
         digest=seen.digest,
         refused=refused,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -196,6 +197,9 @@ EXPOSED = {
 }
 
 
+GONE: dict[str, Any] = {"guests/web": None}
+
+
 class Told:
     """A publisher that remembers what it was told last."""
 
@@ -210,17 +214,23 @@ class Told:
 @pytest.mark.parametrize("beside", [{}, {"notes": "apiVersion: innkeeper.dev/v1alpha1\nkind: Profile\n"
                                          "metadata: {name: small}\nspec: {defaults: {memory: 512Mi}}\n"}],
                          ids=["an empty repository", "nothing else on the cluster"])  # fmt: skip
-async def test_the_last_guest_goes_by_the_approval_of_who_deleted_it(tmp_path: Path, beside: dict[str, str]) -> None:
+@pytest.mark.parametrize("merged", [False, True], ids=["deleted in the portal", "merged"])
+async def test_the_last_guest_goes_by_an_approval(tmp_path: Path, beside: dict[str, str], merged: bool) -> None:
     async with home(tmp_path, WRITES, "prune: true") as house:
         told = Told()
         object.__setattr__(house.house, "publishers", (told,))
         house.upstream.push(**{"guests/web": container("web", 101, **EXPOSED), **beside})
         assert (await house.sync()).state == "succeeded"
-        commit = await house.done(await house.commands.delete(ADA, "home", WEB, name_typed="web"))
-        waiting = await house.done(await house.commands.job(int(str(commit.result["job"]))))
+        if merged:
+            house.upstream.push(**GONE)
+            waiting = await house.sync()
+        else:
+            commit = await house.done(await house.commands.delete(ADA, "home", WEB, name_typed="web"))
+            waiting = await house.done(await house.commands.job(int(str(commit.result["job"]))))
         assert (waiting.state, waiting.summary) == ("waiting", "1 to delete"), waiting.error
-        by_itself = await house.sync()
-        assert by_itself.state == "failed", "nobody named a guest in this one"
+        why = "nothing of ours would stay declared on cluster lab"
+        assert why in str(waiting.result["steps"]), "the page of the plan tells why it waits"
+        assert why in await house.said(waiting)
         assert (sorted(house.guests), told.domains) == ([101], ("www.example.org",))
         with pytest.raises(Stalled, match="web"):
             await house.commands.approve(ADA, waiting.id, waiting.digest)
@@ -229,12 +239,28 @@ async def test_the_last_guest_goes_by_the_approval_of_who_deleted_it(tmp_path: P
         assert (await house.sync()).state == "succeeded"
 
 
-async def test_a_guest_that_nobody_named_does_not_go_with_the_last(tmp_path: Path) -> None:
+async def test_each_of_the_last_is_named(tmp_path: Path) -> None:
     async with home(tmp_path, WRITES, "prune: true", "maxDeletes: 1") as house:
-        house.upstream.push(**{"guests/web": container("web", 101), "db": container("db", 102)})
+        house.upstream.push(**{"guests/web": container("web", 101), "db": container("db", 102, protected="true")})
         assert (await house.sync()).state == "succeeded"
-        house.upstream.push(db=None)
-        commit = await house.done(await house.commands.delete(ADA, "home", WEB, name_typed="web"))
-        following = await house.done(await house.commands.job(int(str(commit.result["job"]))))
-        assert (following.state, sorted(house.guests)) == ("failed", [101, 102])
-        assert "nothing of ours would stay declared" in following.error
+        house.upstream.push(db=container("db", 102, protected="false"))
+        assert (await house.sync()).state == "succeeded"
+        house.upstream.push(**GONE, db=None)
+        job = await house.sync()
+        assert (job.state, sorted(house.guests)) == ("waiting", [101, 102])
+        with pytest.raises(Stalled, match="db"):
+            await house.commands.approve(ADA, job.id, job.digest, names=["web"])
+        done = await house.done(await house.commands.approve(ADA, job.id, job.digest, names=["web", "db"]))
+        assert (done.state, house.guests) == ("succeeded", {}), done.error
+
+
+async def test_where_nothing_is_pruned_an_empty_repository_leaves_all_as_it_is(tmp_path: Path) -> None:
+    async with home(tmp_path, "selfHeal: false") as house:
+        house.upstream.push(web=container("web", 101))
+        assert (await house.sync()).state == "succeeded"
+        house.upstream.push(web=None)
+        job = await house.sync()
+        assert (job.state, sorted(house.guests)) == ("succeeded", [101])
+        assert [item.type for item in (await house.record("web")).conditions] == ["Orphaned"]
+        await Watch(house.house).look(house.house.sources["home"])
+        assert [item.type for item in (await house.record("web")).conditions] == ["Orphaned"]

@@ -64,8 +64,7 @@ async def test_an_empty_repository_deletes_nobody(tmp_path: Path) -> None:
         await house.sync()
         house.upstream.push(web=None)
         job = await house.sync()
-        assert job.state == "failed"
-        assert 101 in house.guests
+        assert (job.state, sorted(house.guests)) == ("waiting", [101]), "that, too, is for a person"
 
 
 async def test_a_manual_source_waits_for_exactly_this_plan(tmp_path: Path) -> None:

@@ -128,6 +128,12 @@ class Gitea:
         made = self.call("PUT" if there else "POST", f"/repos/{repository}/contents/{path}", body, user=user)
         return str(made["commit"]["sha"])
 
+    def remove(self, repository: str, path: str, *, branch: str = "main", new: str = "") -> str:
+        """Commit that a file is gone, as `write` does; the commit."""
+        sha = self.call("GET", f"/repos/{repository}/contents/{path}?ref={branch}")["sha"]
+        body = {"sha": sha, "branch": branch, "message": f"Remove {path}", **({"new_branch": new} if new else {})}
+        return str(self.call("DELETE", f"/repos/{repository}/contents/{path}", body)["commit"]["sha"])
+
     def push(self, repository: str, *refspecs: str) -> None:
         """By git itself, from a fresh clone."""
         address = f"{self.url.replace('://', f'://{self.admin}:{PASSWORD}@')}/{repository}.git"

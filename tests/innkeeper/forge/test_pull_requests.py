@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx2
 import pytest
@@ -41,6 +41,7 @@ spec:
   url: "{repository}.git"
   interval: 1d
   write: guests
+  prune: true
   allow: [clusters, roles, secrets]
   credentials: {{username: boss, password: {{env: FORGE_TOKEN}}}}
   webhook: {{secret: {{env: WEBHOOK_SECRET}}}}
@@ -319,3 +320,30 @@ def test_from_pull_request_to_guests(house: House) -> None:
     gitea.merge(repository, pull)
     until(lambda: "web" in house.running(), "the guest after the merge")
     until(lambda: house.sim.call("GET", "/nodes/pve/lxc/101/config").data["cores"] == 2, "the cores")
+
+
+def test_the_last_guest_of_a_merged_request_goes_by_an_approval(house: House) -> None:
+    gitea, repository = house.gitea, house.repository
+    tree = gitea.call("GET", f"/repos/{repository}/git/trees/main?recursive=1")["tree"]
+    first, *others = [item["path"] for item in tree if item["path"].endswith(".yaml")]
+    head = gitea.remove(repository, first, new="nobody")
+    for path in others:
+        head = gitea.remove(repository, path, branch="nobody")
+    pull, names = gitea.pull(repository, "nobody"), house.running()
+    _, text = house.plan(pull, head)
+    assert "nothing of ours would stay declared" in text
+    assert text.count("Waits for an approval") == len(names)
+    assert house.status(head) == ("success", f"{len(names)} to delete; {len(names)} to be approved after the merge")
+    gitea.merge(repository, pull)
+    with house.server.portal() as portal:
+
+        def waiting() -> dict[str, Any] | None:
+            jobs = portal.get("/api/v1/jobs", params={"state": "waiting"}).json()
+            return next((job for job in jobs if job["type"] == "sync"), None)
+
+        job = until(waiting, "the job that waits")
+        assert job and house.running() == names
+        approved = f"/api/v1/jobs/{job['id']}/approve"
+        assert portal.post(approved, json={"digest": job["digest"]}).status_code == 422
+        assert portal.post(approved, json={"digest": job["digest"], "names": names}).status_code < 300
+    until(lambda: not house.sim.call("GET", "/nodes/pve/lxc").data, "the end of the last guest")

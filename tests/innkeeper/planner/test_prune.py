@@ -73,6 +73,15 @@ def test_not_when_nothing_stays_declared() -> None:
     assert len(deletes(found)) == 2
 
 
+def test_the_last_may_go_where_a_person_is_asked_for_each() -> None:
+    everybody = frozenset({"Container/web", "Container/old"})
+    found = planned(view(WEB, OLD), policy=replace(PRUNE, last=everybody))
+    assert deletes(found) == [(100, ""), (101, "")]
+    assert all("nothing of ours would stay declared on cluster lab" in step.reason for step in found.steps)
+    found = planned(view(WEB, OLD), policy=replace(PRUNE, last=frozenset({"Container/web"})))
+    assert all(reason for _, reason in deletes(found))
+
+
 def test_none_at_all_above_the_limit() -> None:
     many = [seen(vmid, f"g{vmid}", marker(f"g{vmid}", vmid)) for vmid in range(200, 204)]
     found = planned(view(WEB, *many), container("web"))
