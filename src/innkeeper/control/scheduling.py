@@ -140,7 +140,7 @@ class Schedule:
         """A sync where the newest revision was not synced, nor is it being: at once, or after a failure's pause."""
         record = await self.house.store.source(source.name)
         wanted = record.pinned or record.seen
-        if not wanted or record.synced == wanted or record.suspended or source.spec.suspend:
+        if not wanted or record.suspended or source.spec.suspend:
             return
         jobs = [
             job
@@ -148,6 +148,11 @@ class Schedule:
             if job.request.type in ("sync", "rollback") and not job.request.only
         ]
         if any(job.state == "pending" or (job.state == "running" and job.revision in ("", wanted)) for job in jobs):
+            return
+        # A branch that went back to where the guests are: the plan of what it was meanwhile still waits for a person.
+        asked = [job for job in jobs if job.state == "waiting" and job.request.type == "sync"]
+        outdated = any(job.revision != wanted and not job.request.revision for job in asked)
+        if record.synced == wanted and not outdated:
             return
         latest = next((job for job in jobs if job.revision == wanted or not job.revision), None)
         if latest is not None and latest.state in ("waiting", "cancelled"):

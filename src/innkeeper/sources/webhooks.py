@@ -26,8 +26,8 @@ class Hint:
     """The source's branch moved to `after` (empty: look yourself), or a pull request `pull` into it did.
 
     `head` is the pull request's commit (Bitbucket Cloud abbreviates it), `ref` where it can be fetched (empty:
-    nowhere), `fork` says that strangers wrote it. `delivery` names the message, to know a repeated one; it is empty for
-    a message that says nothing, whose repetition is as good as the first.
+    nowhere), `fork` says that strangers wrote it. `delivery` names the message, to know a repeated one; empty where
+    the sender gave it no name: then each counts, and costs a look at most.
     """
 
     delivery: str
@@ -103,7 +103,7 @@ def receive(headers: Headers, body: bytes, secret: str, source: SourceSpec) -> H
             f"this is about {shown(said.repository)}, not about the source's own repository {ours[0]}; set the webhook "
             "up in the repository that the source names, or name this one in the source's forge.repository",
         )
-    return _hint(said, delivery(headers, body), source.branch)
+    return _hint(said, delivery(headers), source.branch)
 
 
 def verify(headers: Headers, body: bytes, secret: str) -> Refused | None:
@@ -138,11 +138,13 @@ def parse(headers: Headers, body: bytes) -> Said | Ignored | Refused:
     return said
 
 
-def delivery(headers: Headers, body: bytes) -> str:
-    """The message's name: the forge's own id, else the hash of what it says; empty where it says nothing."""
+def delivery(headers: Headers) -> str:
+    """The message's name, as its sender gave it; empty where it gave none.
+
+    What it says is no name: a branch that goes back to where it was is told in the same words.
+    """
     sender, known = _sender(headers)
-    given = next((known[name] for name in sender.deliveries if known.get(name)), "")
-    return shown(given) if given else hashlib.sha256(body).hexdigest() if body.strip() else ""
+    return shown(next((known[name] for name in sender.deliveries if known.get(name)), ""))
 
 
 def addressed(

@@ -99,6 +99,50 @@ async def test_webhooks_are_hints(tmp_path: Path) -> None:
         assert (await house.commands.webhook("home", Hinted("6", after=newest)))[0] is None
 
 
+async def test_a_branch_that_goes_back_is_followed_though_its_webhooks_have_no_name(tmp_path: Path) -> None:
+    async with home(tmp_path, keep_queue=False) as house:
+        first = house.upstream.push(web=container("web", 101))
+        second = house.upstream.push(web=container("web", 101, memory="1Gi"))
+        for revision, memory in ((first, "512"), (second, "1024"), (first, "512"), (second, "1024")):
+            house.upstream.git("push", "-q", "--force", "origin", f"{revision}:main")
+            job, said = await house.commands.webhook("home", Hinted("", after=revision))
+            assert job is not None, said
+            await house.worker(job.id)
+            assert house.guests[101].config["memory"] == memory
+        assert (await house.commands.webhook("home", Hinted("", after=second)))[0] is None, "nothing new"
+
+
+async def test_going_back_while_another_revision_is_under_way_is_heard(tmp_path: Path) -> None:
+    async with home(tmp_path, keep_queue=False) as house:
+        first = house.upstream.push(web=container("web", 101))
+        await house.worker((await house.commands.sync(ADA, "home")).id)
+        second = house.upstream.push(web=container("web", 101, memory="1Gi"))
+        running, _ = await house.commands.webhook("home", Hinted("", after=second))
+        assert running is not None
+        await house.house.store.update_job(running.id, ("pending",), state="running")
+        house.upstream.git("push", "-q", "--force", "origin", f"{first}:main")
+        job, said = await house.commands.webhook("home", Hinted("", after=first))
+        assert job is not None, said
+
+
+async def test_a_plan_that_waits_is_of_the_past_when_its_branch_goes_back(tmp_path: Path) -> None:
+    async with home(tmp_path, "interval: 1s") as house:
+        first = house.upstream.push(web=container("web", 101))
+        await house.sync()
+        house.upstream.push(web=container("web", 111))
+        waiting = await house.sync()
+        assert waiting.state == "waiting"
+        house.upstream.git("push", "-q", "--force", "origin", f"{first}:main")
+        clock = asyncio.create_task(Schedule(house.house).run())
+
+        async def gone() -> bool:
+            return (await house.commands.job(waiting.id)).state == "cancelled"
+
+        await until(gone)
+        clock.cancel()
+        await asyncio.gather(clock, return_exceptions=True)
+
+
 async def test_trouble_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
     async with home(tmp_path) as house:
         ears = Ears()

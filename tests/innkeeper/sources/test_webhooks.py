@@ -1,4 +1,3 @@
-import hashlib
 import json
 import urllib.parse
 from collections.abc import Mapping
@@ -216,17 +215,16 @@ def test_a_branch_that_git_could_misread_is_never_fetched(name: object) -> None:
     ("payload", "expected"),
     [
         (None, Hint("", "main")),
-        ({"ref": "main"}, Hint("…", "main")),
-        ({"ref": "refs/heads/main", "after": AFTER, "repository": "acme/infra"}, Hint("…", "main", AFTER)),
-        ({"repository": {"full_name": "acme/infra"}}, Hint("…", "main")),
-        ({"repository": "https://git.example.org/acme/infra.git"}, Hint("…", "main")),
-        ({"ref": "main", "after": ZERO}, Hint("…", "main", deleted=True)),
+        ({"ref": "main"}, Hint("", "main")),
+        ({"ref": "refs/heads/main", "after": AFTER, "repository": "acme/infra"}, Hint("", "main", AFTER)),
+        ({"repository": {"full_name": "acme/infra"}}, Hint("", "main")),
+        ({"repository": "https://git.example.org/acme/infra.git"}, Hint("", "main")),
+        ({"ref": "main", "after": ZERO}, Hint("", "main", deleted=True)),
     ],
 )
 def test_the_generic_one_may_leave_out_everything(payload: object, expected: Hint) -> None:
     headers, body = generic(payload)
-    delivery = hashlib.sha256(body).hexdigest() if body else ""
-    assert take((headers, body)) == replace(expected, delivery=delivery)
+    assert take((headers, body)) == expected
     assert take(({**headers, "X-Innkeeper-Delivery": "42"}, body)) == replace(expected, delivery="42")
 
 
