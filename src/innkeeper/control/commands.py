@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from innkeeper.control import forming, looking, offering
+from innkeeper.control import clusters, forming, looking, offering
 from innkeeper.control.actors import Actor
 from innkeeper.control.errors import NotFound
 from innkeeper.control.forms import Form, FormOptions, Preview
@@ -20,7 +20,7 @@ from innkeeper.control.ports import Finding, Hint, NodeUse, Snapshot, Task
 from innkeeper.control.requests import request
 from innkeeper.engine.errors import Conflict, EngineError, Stalled
 from innkeeper.model.jobs import ENDED, Job, JobType, Request
-from innkeeper.model.objects import Ref
+from innkeeper.model.objects import Cluster, Ref
 from innkeeper.model.plan import Json
 from innkeeper.model.records import Drift, Entry
 
@@ -235,6 +235,13 @@ class Commands:
     async def tasks(self, source: str, ref: Ref) -> Sequence[Task]:
         """What Proxmox did with a guest, newest first."""
         return await looking.tasks(self.house, source, ref)
+
+    async def clusters(self) -> Mapping[str, Cluster]:
+        """The server's, and those that repositories declare themselves."""
+        return await clusters.every(self.house)
+
+    async def cluster(self, name: str) -> Cluster:
+        return await clusters.cluster(self.house, name)
 
     async def nodes(self, cluster: str) -> Sequence[NodeUse]:
         return await looking.nodes(self.house, cluster)

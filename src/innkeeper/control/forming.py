@@ -19,7 +19,8 @@ from innkeeper.control.forms import Form, Preview, Problem
 from innkeeper.control.house import House
 from innkeeper.control.ports import FileChange, GuestQuery
 from innkeeper.control.publishing import service_of
-from innkeeper.control.rendering import Rendered, judged, render, repository_path
+from innkeeper.control.rendered import Rendered
+from innkeeper.control.rendering import judged, render, repository_path
 from innkeeper.control.requests import request
 from innkeeper.control.specs import form_from, spec_of
 from innkeeper.control.syncing import SHORT

@@ -1,11 +1,13 @@
 """What people look at that no table holds: clusters as they are now, and what needs attention first."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from innkeeper.control import clusters
 from innkeeper.control.errors import NotFound
 from innkeeper.control.house import House
-from innkeeper.control.ports import Counts, Finding, GuestQuery, NodeUse, Snapshot, Task
+from innkeeper.control.ports import Counts, Finding, GuestQuery, Link, NodeUse, Snapshot, Task
 from innkeeper.engine.errors import EngineError, Stalled, Waiting
 from innkeeper.model.jobs import Job
 from innkeeper.model.objects import Declared, Ref
@@ -69,29 +71,34 @@ async def known(house: House, source: str, ref: Ref) -> GuestRecord:
 async def snapshots(house: House, source: str, ref: Ref) -> Sequence[Snapshot]:
     """Newest last."""
     record = await known(house, source, ref)
-    async with house.reach(record.cluster) as link:
+    async with _link(house, record) as link:
         assert record.vmid is not None
         seen = await link.guest(record.vmid)
         return await link.snapshots(seen) if seen is not None else ()
 
 
+@asynccontextmanager
+async def _link(house: House, record: GuestRecord) -> AsyncIterator[Link]:
+    async with clusters.reach(house, await clusters.cluster(house, record.cluster, record.source)) as link:
+        yield link
+
+
 async def tasks(house: House, source: str, ref: Ref) -> Sequence[Task]:
     """What Proxmox did with a guest, newest first."""
     record = await known(house, source, ref)
-    async with house.reach(record.cluster) as link:
+    async with _link(house, record) as link:
         assert record.vmid is not None
         return await link.tasks(record.vmid)
 
 
 async def nodes(house: House, cluster: str) -> tuple[NodeUse, ...]:
-    async with house.reach(cluster) as link:
+    async with clusters.reach(house, await clusters.cluster(house, cluster)) as link:
         return await link.usage()
 
 
 async def doctor(house: House, cluster: str) -> tuple[Finding, ...]:
+    found = await clusters.cluster(house, cluster)
     try:
-        return await house.links.examine(Declared((house.cluster(cluster),)), house.cluster(cluster))
-    except NotFound:
-        raise
+        return await house.links.examine(Declared((found,)), found)
     except EngineError as error:
         raise Waiting(error.message, error.advice) from None

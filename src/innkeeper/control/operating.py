@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from innkeeper.control import looking
+from innkeeper.control import clusters, looking
 from innkeeper.control.ports import GuestQuery, Link
 from innkeeper.control.running import Outcome, Run
 from innkeeper.engine.errors import Conflict, Stalled
@@ -122,7 +122,8 @@ async def _call(run: Run, link: Link, operation: Operation, ref: Ref) -> None:
 async def _reached(run: Run, source: str, ref: Ref) -> AsyncIterator[tuple[Link, ObservedGuest]]:
     """One of our guests, its cluster held. Conflict: it is not ours any more."""
     record = await looking.known(run.house, source, ref)
-    async with run.house.reach(record.cluster) as link, run.house.queue.cluster((record.cluster,)):
+    where = await clusters.cluster(run.house, record.cluster, source)
+    async with clusters.reach(run.house, where) as link, run.house.queue.cluster((record.cluster,)):
         assert record.vmid is not None
         await link.settle(record.vmid, run.say, _PATIENCE)
         seen = await link.guest(record.vmid)

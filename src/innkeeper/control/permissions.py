@@ -29,15 +29,16 @@ def denied(loaded: Loaded, source: Source, own_roles: Path) -> tuple[Diagnostic,
     for origin in (*(item.origin for item in loaded.sources), *(item.origin for item in loaded.servers)):
         problem = "a repository cannot tell a server how to run"
         found.append(finding("NotAllowed", origin, "kind", problem, "Write it into the server's --config."))
+    place = own_roles.resolve()
+    own = [item for item in loaded.declared.clusters if Path(item.origin.location.file).resolve().is_relative_to(place)]
     if "clusters" not in allowed:
-        own = own_roles.resolve()
         found += (
             _denial(item.origin.location, source, "clusters", f"Cluster/{item.name} is declared by the repository")
-            for item in loaded.declared.clusters
-            if Path(item.origin.location.file).resolve().is_relative_to(own)
+            for item in own
         )
+    within = (None, *(item.name for item in own), *(source.spec.clusters or ()))
     for guest in loaded.declared.guests:
-        if source.spec.clusters is not None and guest.spec.cluster not in (None, *source.spec.clusters):
+        if source.spec.clusters is not None and guest.spec.cluster not in within:
             problem = f"source {source.name} may not declare guests on cluster {guest.spec.cluster}"
             advice = f"Allowed by the source: {', '.join(source.spec.clusters) or 'none'}."
             found.append(finding("NotAllowed", guest.origin, "spec.cluster", problem, advice))

@@ -9,7 +9,8 @@ from dataclasses import replace
 from innkeeper.control.comment import Proposal, markdown, summary
 from innkeeper.control.house import House
 from innkeeper.control.ports import Forge
-from innkeeper.control.rendering import Rendered, repository_path
+from innkeeper.control.rendered import Rendered
+from innkeeper.control.rendering import repository_path
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.diagnostics import Location, has_errors
 from innkeeper.model.jobs import Job

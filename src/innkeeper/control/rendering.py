@@ -2,32 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from innkeeper.control.fields import value_at, with_field
 from innkeeper.control.house import House
 from innkeeper.control.permissions import denied
+from innkeeper.control.rendered import Rendered
 from innkeeper.manifests.loading import Loaded, load
+from innkeeper.manifests.origins import finding
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.objects import Cluster, Declared, Guest, Ref
 from innkeeper.model.records import Drift, GuestRecord
 from innkeeper.model.sources import Source
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """`place` is the checkout's directory of the source; `loaded` holds every cluster that its guests may be on.
-
-    `empty`: not a single manifest is there. That is no error: a person is asked whether the last guests are to go.
-    """
-
-    revision: str
-    place: Path
-    loaded: Loaded
-    empty: bool
 
 
 async def render(house: House, source: Source, revision: str, *, strict: bool = False) -> Rendered:
@@ -39,6 +28,19 @@ async def render(house: House, source: Source, revision: str, *, strict: bool = 
     return await asyncio.to_thread(judged, house, source, revision, place, strict=strict)
 
 
+async def synced(house: House, source: Source) -> Rendered | None:
+    """What a source was brought to last, read once; None where it was not yet. Raises only what the repository does."""
+    record = await house.store.source(source.name)
+    revision = record.pinned or record.synced
+    if not revision:
+        return None
+    place = await house.repository(source.name).checkout(revision)  # there, even if others took its place since
+    found = house.rendered.get(source.name)
+    if found is None or found.revision != revision:
+        found = house.rendered[source.name] = await asyncio.to_thread(judged, house, source, revision, place)
+    return found
+
+
 def judged(house: House, source: Source, revision: str, place: Path, *, strict: bool = False) -> Rendered:
     """What a directory declares, held against what the source may do."""
     clusters = _clusters(house, source)
@@ -46,13 +48,18 @@ def judged(house: House, source: Source, revision: str, place: Path, *, strict: 
     allow = tuple(item for item in source.spec.allow if item != "clusters" or not strict)
     held = replace(source, spec=source.spec.model_copy(update={"allow": allow}))
     refused = denied(loaded, held, place)
-    used = {guest.spec.cluster for guest in loaded.declared.guests} | {item.name for item in clusters}
-    kept = tuple(item for item in loaded.declared.clusters if item.name in used)
-    said = (*loaded.diagnostics, *refused)
+    said = (*loaded.diagnostics, *refused, *_taken(house, loaded))
     found = [item for item in said if not _nothing(item)]
     diagnostics = tuple(_relative(item, place, source) for item in found)
-    loaded = replace(loaded, declared=replace(loaded.declared, clusters=kept), diagnostics=diagnostics)
-    return Rendered(revision, place, loaded, len(found) < len(said))
+    return Rendered(revision, place, replace(loaded, diagnostics=diagnostics), len(found) < len(said))
+
+
+def _taken(house: House, loaded: Loaded) -> Iterator[Diagnostic]:
+    """A name means one cluster: what is kept of a guest names it."""
+    for item in loaded.declared.clusters:
+        if item.name in house.clusters and item is not house.clusters[item.name]:
+            problem = f"the server has a Cluster/{item.name} of its own"
+            yield finding("DuplicateName", item.origin, "metadata.name", problem, "Take another name.")
 
 
 def _nothing(item: Diagnostic) -> bool:

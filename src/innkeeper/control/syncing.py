@@ -14,7 +14,8 @@ from innkeeper.control.comment import summary
 from innkeeper.control.errors import Denied
 from innkeeper.control.locating import located
 from innkeeper.control.ports import Commit, GuestQuery, Link
-from innkeeper.control.rendering import Rendered, leaving, render, repository_path
+from innkeeper.control.rendered import Rendered
+from innkeeper.control.rendering import leaving, render, repository_path
 from innkeeper.control.running import Outcome, Run
 from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled
 from innkeeper.engine.inside import Insider

@@ -7,18 +7,21 @@ and a large cluster is not asked more often for being large. What moved is then 
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import cast
 
-from innkeeper.control import notices, publishing, recording
+from innkeeper.control import clusters, notices, publishing, recording
 from innkeeper.control.fields import value_at
 from innkeeper.control.house import House
 from innkeeper.control.locating import located
 from innkeeper.control.ports import GuestQuery, Link, Task
-from innkeeper.control.rendering import Rendered, leaving, render, repository_path
+from innkeeper.control.rendered import Rendered
+from innkeeper.control.rendering import leaving, repository_path, synced
 from innkeeper.control.requests import request
 from innkeeper.control.syncing import MOST, SHORT
 from innkeeper.engine.errors import EngineError
@@ -62,6 +65,18 @@ class Seen:
     known: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A cluster under the name that it has here: two repositories may call theirs alike.
+
+    `sources` are those whose guests count; none: every one's.
+    """
+
+    key: str
+    cluster: Cluster
+    sources: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Watch:
     """Runs in one replica only, and never beside a sync of the same cluster."""
@@ -69,65 +84,96 @@ class Watch:
     house: House
     tick: float = TICK
     _seen: dict[str, Seen] = field(default_factory=dict)
-    _rendered: dict[str, Rendered] = field(default_factory=dict)
     _looked: dict[str, float] = field(default_factory=dict)
     _checking: set[str] = field(default_factory=set)
     _away: set[str] = field(default_factory=set)
     """Clusters that did not answer when they were asked last."""
     _moving: set[str] = field(default_factory=set)
     """Sources that something moved under since they were looked at."""
+    _looking: set[str] = field(default_factory=set)
+    """Sources that are being looked at; several clusters may lead to one."""
 
     async def run(self) -> None:
         """Until cancelled; a look that was begun is ended first. Trouble of one keeps nobody from the others."""
+        house = self.house
+        looks = [partial(self._cluster, item) for item in house.clusters.values()]
+        looks += [partial(self._own, item) for item in house.sources.values() if "clusters" in item.spec.allow]
+        async with asyncio.TaskGroup() as group:
+            for look in looks:
+                group.create_task(self._repeated(look))
+
+    async def _repeated(self, look: Callable[[], Awaitable[None]]) -> None:
         while True:
             started = asyncio.get_running_loop().time()
-            looks = asyncio.gather(*(self._cluster(item) for item in self.house.clusters.values()))
+            looking = asyncio.ensure_future(look())
             try:
-                await asyncio.shield(looks)
+                await asyncio.shield(looking)
             except asyncio.CancelledError:
-                await looks
+                await looking
                 raise
             spent = asyncio.get_running_loop().time() - started
             await asyncio.sleep(max(0.1, self.tick - spent))
 
     async def _cluster(self, cluster: Cluster) -> None:
-        try:
-            moved = await self._asked(cluster)
-        except Exception:
-            _logger.exception("watching cluster %s", cluster.name)
-            return
-        for source in self.house.sources.values():
-            if source.spec.clusters is None or cluster.name in source.spec.clusters:
-                await self._source(source, cluster, moved=moved)
+        sources = self.house.sources.values()
+        using = [item for item in sources if item.spec.clusters is None or cluster.name in item.spec.clusters]
+        await self._watched(Watched(cluster.name, cluster), using)
 
-    async def _asked(self, cluster: Cluster) -> bool:
-        """Whether anything moved; that a cluster goes away or comes back is a move, too."""
-        was_there = cluster.name not in self._away
+    async def _own(self, source: Source) -> None:
+        """The clusters that a repository declares itself, for as long as its source may do so."""
         try:
-            async with self.house.reach(cluster.name) as link:
-                moved = await self._moved(cluster, link)
+            found = await clusters.own(self.house, source)
+        except EngineError as error:
+            _logger.info("clusters of source %s are not watched: %s", source.name, error)
+            return
+        except Exception:
+            _logger.exception("clusters of source %s", source.name)
+            return
+        await asyncio.gather(*(self._watched(self._place(source, item), (source,)) for item in found))
+
+    def _place(self, source: Source, cluster: Cluster) -> Watched:
+        if cluster.name in self.house.clusters:
+            return Watched(cluster.name, cluster)
+        return Watched(f"{source.name}/{cluster.name}", cluster, (source.name,))
+
+    async def _watched(self, watched: Watched, sources: Iterable[Source]) -> None:
+        try:
+            moved = await self._asked(watched)
+        except Exception:
+            _logger.exception("watching cluster %s", watched.key)
+            return
+        for source in sources:
+            await self._source(source, watched, moved=moved)
+
+    async def _asked(self, watched: Watched) -> bool:
+        """Whether anything moved; that a cluster goes away or comes back is a move, too."""
+        was_there = watched.key not in self._away
+        try:
+            async with clusters.reach(self.house, watched.cluster) as link:
+                moved = await self._moved(watched, link)
         except EngineError as error:
             if was_there:
-                _logger.warning("cluster %s: %s", cluster.name, error)
-            self._away.add(cluster.name)
-            self._seen.pop(cluster.name, None)
-            self._tell(cluster, connected=False)
+                _logger.warning("cluster %s: %s", watched.key, error)
+            self._away.add(watched.key)
+            self._seen.pop(watched.key, None)
+            self._tell(watched, connected=False)
             return was_there
-        self._away.discard(cluster.name)
-        self._tell(cluster, connected=True)
+        self._away.discard(watched.key)
+        self._tell(watched, connected=True)
         return moved or not was_there
 
-    def _tell(self, cluster: Cluster, *, connected: bool) -> None:
-        seen = self._seen.get(cluster.name)
-        calls = {node: dict(load) for node, load in self.house.links.loads().get(cluster.name, {}).items()}
-        body: dict[str, Json] = {"name": cluster.name, "connected": connected, "nodes": seen.nodes if seen else 0}
+    def _tell(self, watched: Watched, *, connected: bool) -> None:
+        seen = self._seen.get(watched.key)
+        calls = {node: dict(load) for node, load in self.house.links.loads().get(watched.cluster.name, {}).items()}
+        nodes = seen.nodes if seen else 0
+        body: dict[str, Json] = {"name": watched.cluster.name, "connected": connected, "nodes": nodes}
         self.house.bus.tell("cluster", {**body, "calls": cast(Json, calls)})
 
-    async def _moved(self, cluster: Cluster, link: Link) -> bool:
+    async def _moved(self, watched: Watched, link: Link) -> bool:
         """Whether anything is not as it was at the last look."""
-        seen = self._seen.setdefault(cluster.name, Seen())
+        seen = self._seen.setdefault(watched.key, Seen())
         if not seen.turn:
-            seen.known = await self._known(cluster)
+            seen.known = await self._known(watched)
         count = min(MOST_READS, -(-len(seen.known) // ROUND))
         seen.turn = seen.turn or seen.known
         chosen, seen.turn = seen.turn[:count], seen.turn[count:]
@@ -135,29 +181,31 @@ class Watch:
         moved = fingerprint != seen.fingerprint
         if moved:
             seen.nodes = sum(node.online for node in await link.usage())
-            seen.known = await self._known(cluster)
+            seen.known = await self._known(watched)
         seen.fingerprint = fingerprint
         read = {vmid: _settings(found.get(vmid)) for vmid in chosen}
         moved |= any(seen.guests.get(vmid) != text for vmid, text in read.items())
         seen.guests |= read
         return moved
 
-    async def _known(self, cluster: Cluster) -> list[int]:
-        page = await self.house.store.guests(GuestQuery(clusters=(cluster.name,), limit=MOST))
+    async def _known(self, watched: Watched) -> list[int]:
+        query = GuestQuery(sources=watched.sources, clusters=(watched.cluster.name,), limit=MOST)
+        page = await self.house.store.guests(query)
         return sorted(item.vmid for item in page.guests if item.vmid is not None and item.health != "Missing")
 
-    async def _source(self, source: Source, cluster: Cluster, *, moved: bool) -> None:
+    async def _source(self, source: Source, watched: Watched, *, moved: bool) -> None:
         """Look at a source whose clusters moved; a large one not more often than its reads allow."""
         now = asyncio.get_running_loop().time()
         if moved:
             self._moving.add(source.name)
-        known = self._seen[cluster.name].known if cluster.name in self._seen else []
+        known = self._seen[watched.key].known if watched.key in self._seen else []
         idle = CHECKS if source.name in self._checking else WHOLE
         pause = (
             len(known) / READS_PER_SECOND if source.name in self._moving else max(idle, len(known) / READS_PER_SECOND)
         )
-        if source.name in self._looked and now - self._looked[source.name] < pause:
+        if source.name in self._looking or now - self._looked.get(source.name, -math.inf) < pause:
             return
+        self._looking.add(source.name)
         self._moving.discard(source.name)
         try:
             if await self.look(source):
@@ -169,6 +217,8 @@ class Watch:
             self._looked[source.name] = now - WHOLE + 15.0
         except Exception:
             _logger.exception("looking at source %s", source.name)
+        finally:
+            self._looking.discard(source.name)
 
     async def look(self, source: Source) -> bool:
         """See every guest of a source as it is now, against what was synced last.
@@ -178,11 +228,8 @@ class Watch:
         house = self.house
         if await house.store.jobs(states=("running",), source=source.name, limit=1):
             return False
-        record = await house.store.source(source.name)
-        if not record.synced:
-            return True
-        rendered = await self._render(source, record.pinned or record.synced)
-        if not rendered.loaded.ok:
+        rendered = await synced(house, source)
+        if rendered is None or not rendered.loaded.ok:
             return True
         if any(guest.spec.health for guest in rendered.loaded.declared.guests):
             self._checking.add(source.name)
@@ -199,10 +246,11 @@ class Watch:
             prepared = await prepare(declared, links, policy, insider=insider, health=insider is not None)
             if await house.store.jobs(states=("running",), source=source.name, limit=1):
                 return False
-            for name, view in prepared.views.items():
+            for cluster in declared.clusters:
+                view = prepared.views[cluster.name]
                 if isinstance(view, ClusterView):
                     read = {vmid: _settings(guest) for vmid, guest in view.guests.items() if guest.config is not None}
-                    self._seen.setdefault(name, Seen()).guests |= read
+                    self._seen.setdefault(self._place(source, cluster).key, Seen()).guests |= read
             await self._record(source, rendered, prepared, links, left)
         if await self._otherwise(source, left, former):
             self._moving.add(source.name)
@@ -216,12 +264,6 @@ class Watch:
             if now is None or before is None or value_at(now.live, item.field) != value_at(before.live, item.field):
                 return True
         return False
-
-    async def _render(self, source: Source, revision: str) -> Rendered:
-        found = self._rendered.get(source.name)
-        if found is None or found.revision != revision:
-            found = self._rendered[source.name] = await render(self.house, source, revision)
-        return found
 
     async def _record(
         self,

@@ -118,3 +118,11 @@ async def test_a_source_keeps_to_its_clusters(tmp_path: Path) -> None:
         job = await house.sync()
         assert job.state == "failed"
         assert house.writes == []
+
+
+async def test_a_repository_takes_no_name_of_the_servers_clusters(tmp_path: Path) -> None:
+    async with home(tmp_path, "allow: [clusters]", "clusters: []") as house:
+        house.upstream.push(lab=OWN_CLUSTER.replace("evil", "lab"), web=container("web", 101, cluster="lab"))
+        job = await house.sync()
+        assert job.state == "failed"
+        assert "the server has a Cluster/lab of its own" in job.error

@@ -1,17 +1,22 @@
 """What a hand changes is on the page within seconds, with its doer, and is put right, kept or written down."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from innkeeper.control.errors import NotFound
 from innkeeper.control.ports import Notice
 from innkeeper.control.scheduling import Schedule
 from innkeeper.control.watching import Watch
 from innkeeper.model.jobs import Request
 from innkeeper.model.objects import Ref
-from tests.innkeeper.control.home import ADA, Home, container, home, until
+from tests.innkeeper.control.home import ADA, CONFIG, Home, container, home, until
 
 WEB = Ref("Container", "web")
 
@@ -68,6 +73,82 @@ async def test_what_only_a_configuration_tells_is_seen_within_ten_seconds(tmp_pa
         assert house.guests[107].config["nameserver"] == "8.8.8.8", "nobody heals what is not to be healed"
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
+
+
+OWN = ("allow: [clusters]", "clusters: []", "selfHeal: false")
+
+
+def own_cluster(house: Home, name: str = "attic") -> str:
+    """The simulated cluster under a name of the repository's own; the server's settings name it, too."""
+    endpoints = house.house.clusters["lab"].spec.endpoints
+    return CONFIG.format(endpoints=", ".join(endpoints), cafile=house.sim.cafile).replace("name: lab", f"name: {name}")
+
+
+async def test_a_cluster_that_the_repository_declares_is_watched_like_any(tmp_path: Path) -> None:
+    """The true pace of the watch is used."""
+    async with home(tmp_path, *OWN) as house:
+        house.upstream.push(attic=own_cluster(house), web=container("web", 101, running="true"))
+        job = await house.sync()
+        assert (job.state, job.summary) == ("succeeded", "1 to create"), job.error
+        watch = asyncio.create_task(Watch(house.house).run())
+        await asyncio.sleep(4)
+        await house.by_hand("PUT", "{101}/config", memory="2048")
+        started = asyncio.get_running_loop().time()
+
+        async def seen() -> bool:
+            return bool(await house.house.store.drifts())
+
+        await until(seen)
+        assert asyncio.get_running_loop().time() - started < 10
+        (drift,) = await house.house.store.drifts()
+        assert (drift.cluster, drift.field, drift.after) == ("attic", "memory", "2Gi")
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        assert set(await house.commands.clusters()) == {"lab", "attic"}
+        assert await house.commands.tasks("home", WEB)
+        assert {item.name for item in await house.commands.nodes("attic")} >= {"pve1"}
+        stopped = await house.done(await house.commands.power(ADA, "home", WEB, "stop"))
+        assert (stopped.state, house.guests[101].running) == ("succeeded", None), stopped.error
+
+
+async def test_who_may_no_longer_declare_clusters_has_none_watched(tmp_path: Path) -> None:
+    async with home(tmp_path, *OWN) as house:
+        house.upstream.push(attic=own_cluster(house), web=container("web", 101))
+        assert (await house.sync()).state == "succeeded"
+        source = house.house.sources["home"]
+        less = replace(source, spec=source.spec.model_copy(update={"allow": ()}))
+        house.house.sources["home"] = less  # type: ignore[index]
+        house.calls.clear()
+        watch = asyncio.create_task(Watch(house.house, 0.1).run())
+        await house.by_hand("PUT", "{101}/config", memory="2048")
+        await asyncio.sleep(2)
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        assert set(await house.commands.clusters()) == {"lab"}
+        with pytest.raises(NotFound, match="attic"):
+            await house.commands.tasks("home", WEB)
+        assert await house.house.store.drifts() == ()
+
+
+async def test_a_cluster_that_never_answers_holds_up_no_other(tmp_path: Path) -> None:
+    """One that takes a connection and then says nothing is waited for; beside it drift is seen as soon as ever."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        lost = CONFIG.format(endpoints=endpoint, cafile="/etc/ssl/certs/ca-certificates.crt")
+        more = "---\n" + lost.replace("name: lab", "name: lost")
+        async with home(tmp_path, "selfHeal: false", "clusters: [lab]", more=more) as house:
+            house.upstream.push(web=container("web", 101))
+            assert (await house.sync()).state == "succeeded"
+            watch = asyncio.create_task(Watch(house.house, 0.2).run())
+            await asyncio.sleep(2)
+            await house.by_hand("PUT", "{101}/config", memory="2048")
+
+            async def seen() -> bool:
+                return bool(await house.house.store.drifts())
+
+            await until(seen, 5)
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
 
 
 async def test_what_a_hand_changes_beside_a_running_job_is_seen_after_it(tmp_path: Path) -> None:

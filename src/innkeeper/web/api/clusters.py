@@ -22,8 +22,8 @@ async def overview(actor: Viewer, parts: Services) -> object:
 
 @router.get("/clusters", response_model=list[ClusterShape])
 async def clusters(actor: Viewer, parts: Services) -> object:
-    """The server's clusters, by name."""
-    found = parts.commands.house.clusters
+    """The server's clusters and those that repositories declare themselves, by name."""
+    found = await parts.commands.clusters()
     return [ClusterShape(name=name, endpoints=found[name].spec.endpoints) for name in sorted(found)]
 
 

@@ -60,14 +60,14 @@ async def _view(parts: Parts, cluster: Cluster) -> ClusterView:
 
 @router.get("/clusters")
 async def clusters(request: Request, actor: Viewer, parts: Services) -> Response:
-    house = parts.commands.house
-    views = await asyncio.gather(*(_view(parts, house.clusters[name]) for name in sorted(house.clusters)))
+    found = await parts.commands.clusters()
+    views = await asyncio.gather(*(_view(parts, found[name]) for name in sorted(found)))
     return page(request, "clusters.html", items=views)
 
 
 @router.get("/clusters/{name}")
 async def cluster(request: Request, name: str, actor: Viewer, parts: Services) -> Response:
-    found = parts.commands.house.cluster(name)
+    found = await parts.commands.cluster(name)
     view, (findings, unexamined) = await asyncio.gather(_view(parts, found), _examined(parts, name))
     living = await parts.store.guests(GuestQuery(clusters=(name,), sort="vmid", limit=_MAP))
     return page(

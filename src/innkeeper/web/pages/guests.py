@@ -44,7 +44,7 @@ async def guests(request: Request, actor: Viewer, parts: Services) -> Response:
         query=query,
         page=found,
         columns=listing.COLUMNS,
-        facets=_facets(parts, query),
+        facets=_facets(parts, query, sorted(await parts.commands.clusters())),
         filtered=listing.filtered(query),
         sort_address=lambda sort: listing.sorted_by(query, sort),
         earlier=listing.earlier(query),
@@ -52,13 +52,13 @@ async def guests(request: Request, actor: Viewer, parts: Services) -> Response:
     )
 
 
-def _facets(parts: Parts, query: GuestQuery) -> tuple[object, ...]:
+def _facets(parts: Parts, query: GuestQuery, clusters: Sequence[str]) -> tuple[object, ...]:
     house = parts.commands.house
     return (
         ("sync", "Sync", query.sync, [(word, mark.word) for word, mark in SYNC.items()]),
         ("health", "Health", query.health, [*_SICK, *((word, mark.word) for word, mark in HEALTH.items())]),
         ("source", "Source", query.sources, [(name, name) for name in sorted(house.sources)]),
-        ("cluster", "Cluster", query.clusters, [(name, name) for name in sorted(house.clusters)]),
+        ("cluster", "Cluster", query.clusters, [(name, name) for name in clusters]),
     )
 
 

@@ -25,7 +25,7 @@ async def overview(request: Request, actor: Viewer, parts: Services) -> Response
         attention=attention(seen),
         figures=_figures(seen),
         sources=house.sources,
-        clusters=house.clusters,
+        clusters=await parts.commands.clusters(),
         profiles=await profiles(parts),
     )
 
