@@ -10,7 +10,7 @@ from innkeeper.control import committing, notices, operating, planning, syncing
 from innkeeper.control.house import House
 from innkeeper.control.running import Outcome, Run, running
 from innkeeper.control.scheduling import stalled_key
-from innkeeper.engine.errors import EngineError, Stalled, Waiting
+from innkeeper.engine.errors import EngineError, Stalled, Unexplained, Waiting
 from innkeeper.model.jobs import Job, JobType
 
 _logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Worker:
                 outcome = await _DOERS[job.request.type](run)
             except EngineError as error:
                 run.say(str(error), "error")
-                hopeless = isinstance(error, Stalled)
+                hopeless = isinstance(error, Stalled) and not isinstance(error, Unexplained)
                 outcome = Outcome("failed", error.message, str(error), type(error).__name__, stalled=hopeless)
             except Exception as error:
                 _logger.exception("job %d", job.id)

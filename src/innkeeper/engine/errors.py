@@ -2,7 +2,8 @@
 
 EngineError
 ├── Stalled      a person must act; repeating is useless (a right is missing, a value is refused, protection is on)
-│   └── NotLetIn   the credentials are refused: no call is of use before they change
+│   ├── NotLetIn     the credentials are refused: no call is of use before they change
+│   └── Unexplained  refused in words that nobody here knows: no use to repeat it at once, yet it may pass by itself
 ├── Waiting      right now is not possible, later is (a lock, a running task, no quorum, a node that is down)
 ├── Conflict     the guest is not what the plan was made from (digest, vmid taken): observe and plan again
 └── Uncertain    the call may or may not have had its effect (lost answer, timeout): look before doing anything
@@ -27,6 +28,10 @@ class Stalled(EngineError):
 
 class NotLetIn(Stalled):
     """The credentials are wrong, expired or disabled."""
+
+
+class Unexplained(Stalled):
+    """Proxmox did not do it, in words that are not known: perhaps a person must act, perhaps it passes."""
 
 
 class Waiting(EngineError):

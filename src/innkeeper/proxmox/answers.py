@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled, Uncertain, Waiting
+from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled, Uncertain, Unexplained, Waiting
 from innkeeper.settings.grants import grant
 
 DEAD_NODE: Final = 595
@@ -83,7 +83,7 @@ def problem(text: str) -> EngineError:
     for pattern, make in _TEXTS:
         if pattern.search(text):
             return make(text)
-    return Stalled(text)
+    return Unexplained(text)
 
 
 def refusal(call: str, status: int, reason: str, body: bytes, *, writing: bool, user: str) -> EngineError:
@@ -114,7 +114,7 @@ def refusal(call: str, status: int, reason: str, body: bytes, *, writing: bool, 
         error = Stalled(f"the answer is a redirect ({status})", "name the address of Proxmox itself as the endpoint")
     else:
         error = problem(message or f"status {status}")
-        if type(error) is Stalled and writing and re.search(r"got timeout|timed out", message):
+        if isinstance(error, Unexplained) and writing and re.search(r"got timeout|timed out", message):
             error = Uncertain(message, "look before anything is repeated")
     error.message = f"{call}: {error.message}"
     return error
@@ -144,6 +144,6 @@ def _forbidden(call: str, message: str, user: str) -> EngineError:
         either = " or ".join(names) if "|" in match["privileges"] else ", ".join(names)
         return Stalled(f"{user} lacks {either} on {match['path']}", f"grant it: {grant(match['path'], missing, user)}")
     error = problem(message)
-    if type(error) is Stalled and not error.advice:
-        error.advice = f"{user} lacks a right; innkeeper doctor names it"
+    if isinstance(error, Unexplained):
+        return Stalled(message, f"{user} lacks a right; innkeeper doctor names it")
     return error

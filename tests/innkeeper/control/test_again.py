@@ -62,9 +62,10 @@ async def test_what_only_a_person_can_mend_waits_for_the_interval(tmp_path: Path
         assert (await house.sync()).state == "succeeded", "a person and a new revision are not waited for"
 
 
-async def test_what_may_pass_is_tried_again_soon(tmp_path: Path) -> None:
+@pytest.mark.parametrize("calls", ['path: "/*"', 'method: PUT, path: "/nodes/*/lxc/*"'], ids=["all", "writing"])
+async def test_what_may_pass_is_tried_again_soon(tmp_path: Path, calls: str) -> None:
     async with scheduled(tmp_path) as (house, _, _):
-        house.faults('rules: [{on: {path: "/*"}, times: 0, do: status, status: 500, reason: out of order}]')
+        house.faults(f"rules: [{{on: {{{calls}}}, times: 0, do: status, status: 500, reason: out of order}}]")
         house.upstream.push(web=container("web", 101, memory="1Gi"))
         assert (await house.sync()).state == "failed"
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled, Uncertain, Waiting
+from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled, Uncertain, Unexplained, Waiting
 from innkeeper.proxmox.answers import problem, refusal
 
 TEXTS: list[tuple[str, type[EngineError]]] = [
@@ -34,14 +34,14 @@ TEXTS: list[tuple[str, type[EngineError]]] = [
     ("VM 200 is running - destroy failed", Conflict),
     ("unexpected status", Uncertain),
     ("can't remove CT 101 - protection mode enabled", Stalled),
-    ("storage 'nostore' does not exist", Stalled),
+    ("storage 'nostore' does not exist", Unexplained),
     ("unable to shrink disk size", Stalled),
-    ("unable to create CT 101 - volume 'local:vztmpl/nosuch.tar.zst' does not exist", Stalled),
-    ("unable to modify read-only option: 'unprivileged'", Stalled),
+    ("unable to create CT 101 - volume 'local:vztmpl/nosuch.tar.zst' does not exist", Unexplained),
+    ("unable to modify read-only option: 'unprivileged'", Unexplained),
     ("only root can set 'args' config", Stalled),
-    ("no options specified", Stalled),
+    ("no options specified", Unexplained),
     ("hostname lookup 'pve9' failed - failed to get address info for: pve9: Name or service not known", Stalled),
-    ("Full clone of a running container is only possible from a snapshot", Stalled),
+    ("Full clone of a running container is only possible from a snapshot", Unexplained),
 ]
 
 
