@@ -66,10 +66,7 @@ def _notice(house: House, job: Job, kind: str, key: str, title: str, text: str) 
 async def drifted(house: House, source: str, found: tuple[Drift, ...]) -> None:
     if not found:
         return
-    lines = [
-        f"{item.ref} {item.field}: {item.before} → {item.after}" + (f" by {item.who}" if item.who else "")
-        for item in found[:20]
-    ]
+    lines = [f"{item.ref} {item.field}: {item.before} → {item.after}, {item.hand}" for item in found[:20]]
     title = (
         f"{source}: {found[0].ref} was changed by hand" if len(found) == 1 else f"{source}: {len(found)} fields drift"
     )

@@ -49,6 +49,8 @@ CHECKS = 30.0
 """The same for a source whose guests declare health checks: what is ill inside shows nowhere else."""
 _HEALED_AGAIN = timedelta(minutes=5)
 _BACKOFF = timedelta(seconds=20)
+_SKEW = timedelta(seconds=3)
+"""How far a node's clock may be behind ours, and a second that its task log does not tell."""
 _logger = logging.getLogger(__name__)
 _LEVELS: Mapping[Level, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -311,9 +313,10 @@ class Watch:
             tasks = await link.tasks(drift.vmid, 20)
         except EngineError:
             return drift
-        since = former.seen_at - timedelta(seconds=30) if former and former.seen_at else None
+        # What had ended when the guest was last seen as it should be was somebody else's doing, and be it our own.
+        since = former.seen_at - _SKEW if former and former.seen_at else None
         for task in tasks:
-            if (since is None or task.started_at >= since) and _explains(task, drift.field):
+            if (since is None or (task.ended_at or self.house.now()) >= since) and _explains(task, drift.field):
                 return replace(drift, who=task.user, task=task.upid, found_at=task.started_at)
         return drift
 

@@ -52,7 +52,11 @@ class GuestRecord:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One field of one guest that a hand changed. `who`, `task` and `at` from Proxmox's task log, where it tells."""
+    """One field of one guest that a hand changed.
+
+    `who` and `task` are from Proxmox's task log, and `found_at` is that task's beginning; where the log tells nothing
+    (a container's configuration is written without a task) both are empty, and `found_at` is when it was seen.
+    """
 
     id: int
     source: str
@@ -67,6 +71,11 @@ class Drift:
     task: str = ""
     ignored_until: datetime | None = None
     ended_at: datetime | None = None
+
+    @property
+    def hand(self) -> str:
+        """Whose hand it was, in words."""
+        return f"by {self.who}" if self.who else "by whom Proxmox did not record"
 
 
 @dataclass(frozen=True, slots=True)

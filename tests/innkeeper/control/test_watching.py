@@ -201,6 +201,36 @@ async def test_who_stopped_it_is_told_from_the_task_log(tmp_path: Path) -> None:
         assert await house.house.store.drifts() == ()
 
 
+async def test_who_wrote_a_container_s_configuration_is_recorded_by_nobody_and_said_so(tmp_path: Path) -> None:
+    """The write is no task. That the guest was started just before, by ourselves, is no answer."""
+    async with watched(tmp_path, "selfHeal: false") as house:
+        await house.sync()
+        await house.by_hand("PUT", "{101}/config", memory="2048")
+
+        async def seen() -> bool:
+            return bool(await house.house.store.drifts())
+
+        await until(seen)
+        (drift,) = await house.house.store.drifts()
+        assert (drift.field, drift.who, drift.task) == ("memory", "", "")
+        assert drift.hand == "by whom Proxmox did not record"
+
+
+async def test_what_was_over_before_is_nobody_s_drift(tmp_path: Path) -> None:
+    """A task of the right kind that had ended when the guest was last as declared."""
+    async with home(tmp_path, "selfHeal: false") as house:
+        house.upstream.push(web=container("web", 101))
+        assert (await house.sync()).state == "succeeded"
+        await house.by_hand("POST", "{101}/snapshot", snapname="before")
+        await house.by_hand("POST", "{101}/snapshot/before/rollback")
+        await asyncio.sleep(5)
+        assert (await house.sync()).state == "succeeded"
+        await house.by_hand("PUT", "{101}/config", memory="2048")
+        await Watch(house.house).look(house.house.sources["home"])
+        (drift,) = await house.house.store.drifts()
+        assert (drift.field, drift.who) == ("memory", "")
+
+
 async def test_who_falls_ill_is_told_of_once(tmp_path: Path) -> None:
     heard: list[tuple[str, str]] = []
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from innkeeper.control.forms import Preview
 from innkeeper.control.ports import Counts
@@ -134,8 +134,8 @@ class DriftShape(Shape):
     before: Any
     after: Any
     found_at: datetime
-    who: str
-    task: str
+    who: Annotated[str, Field(description="as Proxmox's task log has it; empty: Proxmox recorded nobody")]
+    task: Annotated[str, Field(description="its UPID; empty: `found_at` is when it was seen")]
     ignored_until: datetime | None
     ended_at: datetime | None
 

@@ -88,8 +88,7 @@ def _drifts(found: Sequence[Drift]) -> Iterator[Item]:
         first = items[0]
         path = guest_path(first.source, first.ref)
         told = "; ".join(f"{item.field}: {spelled(item.before)} → {spelled(item.after)}" for item in items)
-        hands = sorted({item.who for item in items if item.who})
-        text = f"{told}{', by ' + ', '.join(hands) if hands else ''}"
+        text = ", ".join((told, *sorted({item.hand for item in items})))
         when = min(item.found_at for item in items)
         yield Item(
             Mark("warn", "gem", "Drifted"), first.ref.name, first.source, path, text, when, "Heal", f"{path}/heal"

@@ -51,7 +51,7 @@ def _job(job: Job) -> Event:
 
 def _drift(item: Drift) -> Iterator[Event]:
     change = f"{item.field}: {spelled(item.before)} → {spelled(item.after)}"
-    yield Event(item.found_at, "drift", change, "warn", f"by {item.who}" if item.who else "")
+    yield Event(item.found_at, "drift", change, "warn", item.hand)
     if item.ended_at:
         yield Event(item.ended_at, "drift", f"{item.field} is as declared again", "ok")
 
