@@ -324,8 +324,9 @@ class Forge(Protocol):
     """The forge of one source."""
 
     async def status(
-        self, revision: str, state: Literal["pending", "success", "failure"], text: str, url: str
-    ) -> None: ...
+        self, revision: str, state: Literal["pending", "success", "failure"], text: str, url: str, ref: str = ""
+    ) -> None:
+        """Say on a commit what became of it. `ref` is where the forge keeps it, where that is no branch."""
 
     async def comment(self, pull: int, text: str, marker: str) -> None:
         """One sticky comment: the one that holds `marker` is updated in place, else made."""

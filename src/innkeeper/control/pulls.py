@@ -23,7 +23,7 @@ NO_PLAN = "no plan: the manifests have errors"
 async def begun(house: House, job: Job, revision: str) -> str:
     """Say on the commit that it is being planned; what went wrong, or empty."""
     forge = _forge(house, job)
-    return await _tried(forge.status(revision, "pending", "planning", house.link(job.id))) if forge else ""
+    return await _tried(forge.status(revision, "pending", "planning", house.link(job.id), _ref(job))) if forge else ""
 
 
 async def told(house: House, job: Job, rendered: Rendered, plan: Plan | None, waiting: Sequence[Step] = ()) -> str:
@@ -50,7 +50,7 @@ async def told(house: House, job: Job, rendered: Rendered, plan: Plan | None, wa
     text = NO_PLAN if plan is None else summary(plan)
     if waiting:
         text += f"; {len(waiting)} to be approved after the merge"
-    status = forge.status(rendered.revision, "failure" if faulty else "success", text, proposal.url)
+    status = forge.status(rendered.revision, "failure" if faulty else "success", text, proposal.url, _ref(job))
     return await _tried(status) or problem
 
 
@@ -66,7 +66,11 @@ def _places(house: House, source: str, rendered: Rendered) -> dict[Ref, Location
 async def failed(house: House, job: Job, revision: str) -> str:
     """Say that there is no plan, for a reason that is not the manifests'; it is ours, and stays in the job."""
     forge, text = _forge(house, job), "no plan could be made"
-    return await _tried(forge.status(revision, "failure", text, house.link(job.id))) if forge else ""
+    return await _tried(forge.status(revision, "failure", text, house.link(job.id), _ref(job))) if forge else ""
+
+
+def _ref(job: Job) -> str:
+    return str(job.request.payload.get("ref") or "")
 
 
 def _forge(house: House, job: Job) -> Forge | None:

@@ -7,7 +7,7 @@ Reads are repeated a few times; a write is sent once, because nobody knows wheth
 import asyncio
 import functools
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -169,11 +169,25 @@ class Line:
             body = answer.json()
         except ValueError:
             return ""
-        found = body.get("message") or body.get("error") if isinstance(body, dict) else None
-        text = str(found.get("message") if isinstance(found, dict) else found or "")
+        text = "; ".join(_words(body)) if isinstance(body, dict) else ""
         text = text.replace(self.token.get_secret_value(), "…")
         text = "".join(letter if letter.isprintable() else " " for letter in text[:_LONGEST])
         return f" ({text.strip()})" if text.strip() else ""
+
+
+def _words(body: Mapping[str, Any]) -> Iterator[str]:
+    """`message` or `error`, which GitLab may give as a list or a map; and the messages of GitHub's `errors`."""
+    found = body.get("message") or body.get("error")
+    if isinstance(found, Mapping):
+        yield from (f"{name}: {value}" for name, value in found.items())
+    elif isinstance(found, list):
+        yield from map(str, found)
+    elif found:
+        yield str(found)
+    errors = body.get("errors")
+    for item in errors if isinstance(errors, list) else ():
+        if isinstance(item, Mapping) and item.get("message"):
+            yield str(item["message"])
 
 
 def _limited(answer: httpx2.Response) -> bool:

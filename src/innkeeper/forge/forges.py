@@ -37,8 +37,7 @@ def forge_of(source: Source, read: Callable[[SecretSource], SecretStr]) -> Forge
     if spec.type == "github":
         headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
         rights = "read and write for commit statuses and pull requests"
-        base = _GITHUB if site in ("https://github.com", "https://www.github.com", _GITHUB) else f"{site}/api/v3"
-        return GitHub(Calls("GitHub", base, token, rights, headers), path, branch, context)
+        return GitHub(Calls("GitHub", _github(site), token, rights, headers), path, branch, context)
     if spec.type in ("gitea", "forgejo"):
         rights = "read and write for repository and issue, and read for user"
         calls = Calls("Gitea" if spec.type == "gitea" else "Forgejo", f"{site}/api/v1", token, rights, _JSON)
@@ -47,6 +46,16 @@ def forge_of(source: Source, read: Callable[[SecretSource], SecretStr]) -> Forge
         f"source {source.name}: statuses and comments on {spec.type} are not supported",
         "leave out forge: webhooks work without it",
     )
+
+
+def _github(site: str) -> str:
+    """Where the API of a GitHub is: beside github.com and each tenant of ghe.com, below an own server's address."""
+    scheme, _, host = site.partition("://")
+    if host in ("github.com", "www.github.com", "api.github.com"):
+        return _GITHUB
+    if host.endswith(".ghe.com"):
+        return f"{scheme}://api.{host.removeprefix('api.')}"
+    return f"{site}/api/v3"
 
 
 def _site(spec: ForgeSpec, source: Source) -> str:

@@ -23,7 +23,9 @@ class GitHub:
     context: str
     """The status's name: `innkeeper/home`."""
 
-    async def status(self, revision: str, state: Literal["pending", "success", "failure"], text: str, url: str) -> None:
+    async def status(
+        self, revision: str, state: Literal["pending", "success", "failure"], text: str, url: str, ref: str = ""
+    ) -> None:
         """See Forge.status."""
         body = {"state": state, "context": self.context, "description": text[:_DESCRIPTION], "target_url": url}
         async with self.calls.open() as line:

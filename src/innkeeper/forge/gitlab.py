@@ -1,4 +1,8 @@
-"""GitLab. Facts: its REST API v4, "Commits: set commit pipeline status", "Notes", "Merge requests"."""
+"""GitLab.
+
+Facts: its REST API v4, "Commits: set commit pipeline status", "Notes", "Merge requests"; and its own code,
+`Ci::CreateCommitStatusService`.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -21,14 +25,22 @@ class GitLab:
     branch: str
     context: str
 
-    async def status(self, revision: str, state: Literal["pending", "success", "failure"], text: str, url: str) -> None:
-        """See Forge.status. GitLab refuses to set a status to the state that it has; that is no failure."""
+    async def status(
+        self, revision: str, state: Literal["pending", "success", "failure"], text: str, url: str, ref: str = ""
+    ) -> None:
+        """See Forge.status. GitLab refuses to set a status to the state that it has; that is no failure.
+
+        A fork's commit is on no branch here, and GitLab wants to know then what the status refers to.
+        """
         body = {"state": _STATES[state], "name": self.context, "description": text[:_DESCRIPTION], "target_url": url}
+        told, path = {k: v for k, v in body.items() if v}, f"{self._path}/statuses/{revision}"
         async with self.calls.open() as line:
             try:
-                await line.write("POST", f"{self._path}/statuses/{revision}", {k: v for k, v in body.items() if v})
+                await line.write("POST", path, told)
             except Stalled as refused:
-                if "Cannot transition status" not in refused.message or not await self._has(line, revision, state):
+                if "References for commit" in refused.message and ref:
+                    await line.write("POST", path, told | {"ref": ref})
+                elif "Cannot transition status" not in refused.message or not await self._has(line, revision, state):
                     raise
 
     async def comment(self, pull: int, text: str, marker: str) -> None:

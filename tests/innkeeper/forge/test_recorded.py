@@ -95,7 +95,8 @@ async def test_github_pull(github: Recorded) -> None:
     made = {"number": 9, "html_url": "https://github.com/acme/infra/pull/9"}
     github.expect("POST /repos/acme/infra/pulls", made, 201, body=sent)
     assert await hub(github).open_pull("innkeeper/web", "Create web", "text") == (9, made["html_url"])
-    message = {"message": "A pull request already exists for acme:innkeeper/web."}
+    said = {"resource": "PullRequest", "code": "custom", "message": "A pull request already exists for acme:web."}
+    message = {"message": "Validation Failed", "errors": [said], "documentation_url": "https://docs.github.com"}
     github.expect("POST /repos/acme/infra/pulls", message, 422, body=sent)
     with pytest.raises(Conflict, match="already exists"):
         await hub(github).open_pull("innkeeper/web", "Create web", "text")
@@ -128,6 +129,27 @@ async def test_gitlab_status_and_its_refusal_of_the_same_state(gitlab: Recorded)
         await lab(gitlab).status(REVISION, "pending", "planning", "")
 
 
+async def test_gitlab_status_of_a_fork_s_commit(gitlab: Recorded) -> None:
+    """It is on no branch of this project, so GitLab asks what it refers to."""
+    path = f"POST /projects/acme%2Fnet%2Finfra/statuses/{REVISION}"
+    sent = {"state": "success", "name": "innkeeper/home", "description": "no changes", "target_url": URL}
+    refused = {"message": "404 References for commit Not Found"}
+    gitlab.expect(path, refused, 404, body=sent)
+    gitlab.expect(path, {"id": 1}, 201, body=sent | {"ref": "refs/merge-requests/5/head"})
+    await lab(gitlab).status(REVISION, "success", "no changes", URL, "refs/merge-requests/5/head")
+    gitlab.expect(path, refused, 404, body=sent)
+    with pytest.raises(Stalled, match="References for commit"):
+        await lab(gitlab).status(REVISION, "success", "no changes", URL)
+
+
+async def test_gitlab_s_refusals_by_field_are_told(gitlab: Recorded) -> None:
+    sent = {"state": "success", "name": "innkeeper/home", "description": "x"}
+    refused = {"message": {"target_url": ["is blocked: Only allowed schemes are http, https"]}}
+    gitlab.expect(f"POST /projects/acme%2Fnet%2Finfra/statuses/{REVISION}", refused, 400, body=sent)
+    with pytest.raises(Stalled, match=r"target_url: .*Only allowed schemes"):
+        await lab(gitlab).status(REVISION, "success", "x", "")
+
+
 async def test_gitlab_note_made_and_changed(gitlab: Recorded) -> None:
     notes = "/projects/acme%2Fnet%2Finfra/merge_requests/5/notes"
     asked = f"GET {notes}?sort=asc&order_by=created_at&per_page=100"
@@ -148,7 +170,7 @@ async def test_gitlab_merge_request(gitlab: Recorded) -> None:
     assert await lab(gitlab).open_pull("innkeeper/web", "Create web", "text") == (3, made["web_url"])
     message = {"message": ["Another open merge request already exists for this source branch: !3"]}
     gitlab.expect("POST /projects/acme%2Fnet%2Finfra/merge_requests", message, 409, body=sent)
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match=r"\(Another open"):
         await lab(gitlab).open_pull("innkeeper/web", "Create web", "text")
 
 
@@ -218,6 +240,7 @@ async def test_a_certificate_of_nobody_gets_no_token() -> None:
         ("github", "", "https://github.com/acme/infra.git", "https://api.github.com", "acme/infra"),
         ("github", "", "git@github.com:acme/infra.git", "https://api.github.com", "acme/infra"),
         ("github", "", "https://ghe.example.org/acme/infra", "https://ghe.example.org/api/v3", "acme/infra"),
+        ("github", "", "https://octocorp.ghe.com/acme/infra", "https://api.octocorp.ghe.com", "acme/infra"),
         ("gitlab", "", "ssh://git@gitlab.com/acme/net/infra.git", "https://gitlab.com/api/v4", "acme/net/infra"),
         ("gitea", "https://h.example.org/git/", "https://h.example.org/git/acme/infra.git",
          "https://h.example.org/git/api/v1", "acme/infra"),
