@@ -21,6 +21,7 @@ from tests.pvesim import running
 
 NET = f"10.{30 + os.getpid() % 90}.67"
 DOMAIN = "site.example.org"
+SITE, MANIFEST = "/guests/homelab/Container/site", "guests/container-site.yaml"
 MINUTES = 900_000
 """Milliseconds: a package or two is installed for real."""
 _PUBLISH = """\
@@ -88,11 +89,11 @@ def page(house: House) -> Iterator[Page]:
         browser.close()
 
 
-def ended(page: Page) -> None:
+def ended(page: Page, how: str = "Succeeded") -> None:
     page.wait_for_url(re.compile(r"/jobs/\d+$"))
     state = page.locator("#job [role=status]")
     expect(state).to_have_text(re.compile("Succeeded|Failed|Cancelled|Waiting"), timeout=MINUTES)
-    assert state.inner_text().strip() == "Succeeded", page.locator("main").inner_text()
+    assert state.inner_text().strip() == how, page.locator("main").inner_text()
 
 
 def through_caddy(port: int) -> int:
@@ -109,12 +110,29 @@ def through_caddy(port: int) -> int:
 
 
 def test_a_website_from_the_form_to_its_page_and_away_again(page: Page, house: House, front: tuple[int, str]) -> None:
+    sign_in(page, house)
+    create_by_the_form(page)
+    healthy(page, front)
+    change_in_git(page, house)
+    see_drift_and_heal(page, house)
+    assert through_caddy(front[0]) == 200
+    roll_back_and_release(page, house)
+    approve_a_replacement(page, house)
+    healthy(page, front)
+    delete(page, house)
+    assert list(house.guests()) == [4000]
+    until(lambda: through_caddy(front[0]) != 200, 60)
+
+
+def sign_in(page: Page, house: House) -> None:
     page.goto(house.setup)
     page.get_by_label("Name").fill("ada")
     page.get_by_label("Password").fill("correct horse battery")
     page.get_by_role("button", name="Make the admin").click()
     page.wait_for_url(f"{house.url}/")
 
+
+def create_by_the_form(page: Page) -> None:
     answer = page.goto("/new?profile=static-website")
     assert answer is not None and answer.ok, page.locator("main").inner_text()
     page.get_by_role("button", name="Go on").click()
@@ -127,28 +145,87 @@ def test_a_website_from_the_form_to_its_page_and_away_again(page: Page, house: H
     page.get_by_role("button", name="Review").click()
     expect(page.locator("pre[aria-label='Service definition']")).to_contain_text(DOMAIN)
     page.get_by_role("button", name="Commit").click()
-    ended(page)
-    page.locator("section[aria-labelledby=facts] a", has_text="job").click()
-    ended(page)
+    committed(page)
 
-    page.goto("/guests/homelab/Container/site")
-    lead = page.locator("#guest .lead").first
-    expect(lead).to_contain_text("Healthy", timeout=MINUTES)
+
+def healthy(page: Page, front: tuple[int, str]) -> None:
+    page.goto(SITE)
+    expect(page.locator("#guest .lead").first).to_contain_text("Healthy", timeout=MINUTES)
     until(lambda: through_caddy(front[0]) == 200, 60)
 
-    number = next(number for number, item in house.guests().items() if item["name"] == "site")
-    house.sim.call("PUT", f"/nodes/pve/lxc/{number}/config", {"memory": 768})
-    expect(page.locator("section[aria-labelledby=drift]")).to_contain_text("768Mi", timeout=15_000)
-    page.get_by_role("button", name="Put it back").click()
-    ended(page)
-    assert house.config(number)["memory"] == 512
-    assert through_caddy(front[0]) == 200
 
-    page.goto("/guests/homelab/Container/site/delete")
-    page.get_by_label("Type site to confirm").fill("site")
-    page.get_by_role("button", name="Delete site").click()
+def committed(page: Page) -> None:
+    """The commit, and the sync that follows it, succeed."""
     ended(page)
     page.locator("section[aria-labelledby=facts] a", has_text="job").click()
     ended(page)
-    assert list(house.guests()) == [4000]
-    until(lambda: through_caddy(front[0]) != 200, 60)
+
+
+def number_of(house: House) -> int:
+    return next(number for number, item in house.guests().items() if item["name"] == "site")
+
+
+def pushed(house: House, message: str, pattern: str, text: str) -> None:
+    """Change the site's manifest in the repository, as whoever cloned it would."""
+    house.upstream.pull()
+    before = (house.upstream.work / MANIFEST).read_text()
+    after = re.sub(pattern, text, before, count=1)
+    assert after != before, before
+    house.upstream.push(message, **{MANIFEST.removesuffix(".yaml"): after})
+
+
+def change_in_git(page: Page, house: House) -> None:
+    pushed(house, "More memory", r"memory: \S+", "memory: 640Mi")
+    row = page.locator("tr", has=page.locator("th", has_text=re.compile("^memory")))
+    expect(row).to_contain_text("640Mi", timeout=MINUTES)  # the page looks again by itself
+    assert house.config(number_of(house))["memory"] == 640
+    expect(page.locator("#guest .lead").first).to_contain_text("Synced", timeout=MINUTES)
+
+
+def see_drift_and_heal(page: Page, house: House) -> None:
+    number = number_of(house)
+    house.sim.call("PUT", f"/nodes/pve/lxc/{number}/config", {"memory": 768})
+    drift = page.locator("section[aria-labelledby=drift]")
+    expect(drift).to_contain_text("768Mi", timeout=15_000)
+    expect(drift).to_contain_text("by whom Proxmox did not record")
+    page.get_by_role("button", name="Put it back").click()
+    ended(page)
+    assert house.config(number)["memory"] == 640
+
+
+def roll_back_and_release(page: Page, house: House) -> None:
+    number = number_of(house)
+    page.goto("/sources/homelab")
+    row = page.locator("tr", has_text="Add Container/site")
+    row.locator("summary").click()
+    row.get_by_role("button", name="Plan the rollback").click()
+    ended(page, "Waiting for approval")
+    assert house.config(number)["memory"] == 640, "it is shown first"
+    page.get_by_role("link", name="Look at the plan", exact=True).click()
+    page.get_by_role("button", name="Approve and carry out").click()
+    ended(page)
+    assert house.config(number)["memory"] == 512
+    page.goto("/sources/homelab")
+    page.get_by_role("button", name="Release").click()
+    expect(page.get_by_text("Newer revisions wait")).to_have_count(0)
+    until(lambda: house.config(number)["memory"] == 640, 60)
+
+
+def approve_a_replacement(page: Page, house: House) -> None:
+    pushed(house, "Another vmid", r"spec:\n", "spec:\n  vmid: 4100\n")
+    page.goto("/")
+    expect(page.locator(".attention li", has_text="Approval")).to_be_visible(timeout=MINUTES)
+    page.locator(".attention li", has_text="Approval").get_by_role("link", name=re.compile("^Decide")).click()
+    page.wait_for_url("**/plan")
+    assert sorted(house.guests()) != [4000, 4100], "nobody has approved it yet"
+    page.get_by_label("Type site to confirm").fill("site")
+    page.get_by_role("button", name="Approve and carry out").click()
+    ended(page)
+    assert sorted(house.guests()) == [4000, 4100]
+
+
+def delete(page: Page, house: House) -> None:
+    page.goto(f"{SITE}/delete")
+    page.get_by_label("Type site to confirm").fill("site")
+    page.get_by_role("button", name="Delete site").click()
+    committed(page)
