@@ -17,7 +17,8 @@ from innkeeper.control.errors import Denied, NotFound
 from innkeeper.control.fields import path_of
 from innkeeper.control.forms import Form, Preview, Problem
 from innkeeper.control.house import House
-from innkeeper.control.ports import FileChange, GuestQuery
+from innkeeper.control.memory import GuestQuery
+from innkeeper.control.ports import FileChange
 from innkeeper.control.publishing import service_of
 from innkeeper.control.rendered import Rendered
 from innkeeper.control.rendering import judged, render, repository_path

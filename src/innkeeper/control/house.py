@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from innkeeper.control.errors import NotFound
-from innkeeper.control.ports import Bus, Forge, Insides, Links, Notifier, Publisher, Queue, Repository, Store
+from innkeeper.control.memory import Store
+from innkeeper.control.ports import Bus, Forge, Insides, Links, Notifier, Publisher, Queue, Repository
 from innkeeper.control.rendered import Rendered
 from innkeeper.manifests.formats.tree import Evaluate
 from innkeeper.model.objects import Cluster

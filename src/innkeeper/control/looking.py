@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from innkeeper.control import clusters
 from innkeeper.control.errors import NotFound
 from innkeeper.control.house import House
-from innkeeper.control.ports import Counts, Finding, GuestQuery, Link, NodeUse, Snapshot, Task
+from innkeeper.control.memory import Counts, GuestQuery
+from innkeeper.control.ports import Finding, Link, NodeUse, Snapshot, Task
 from innkeeper.engine.errors import EngineError, Stalled, Waiting
 from innkeeper.model.jobs import Job
 from innkeeper.model.objects import Declared, Ref

@@ -7,7 +7,7 @@ from ipaddress import IPv4Interface, IPv4Network
 
 from innkeeper.control.forms import ClusterOptions, FormOptions, ProfileOptions
 from innkeeper.control.house import House
-from innkeeper.control.ports import GuestQuery
+from innkeeper.control.memory import GuestQuery
 from innkeeper.control.rendering import render
 from innkeeper.engine.errors import EngineError
 from innkeeper.engine.ports import Scope

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from innkeeper.control import clusters, looking
-from innkeeper.control.ports import GuestQuery, Link
+from innkeeper.control.memory import GuestQuery
+from innkeeper.control.ports import Link
 from innkeeper.control.running import Outcome, Run
 from innkeeper.engine.errors import Conflict, Stalled
 from innkeeper.model.objects import Ref

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from innkeeper.control.house import House
-from innkeeper.control.ports import GuestQuery, Service
+from innkeeper.control.memory import GuestQuery
+from innkeeper.control.ports import Service
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.exposure import Expose
 from innkeeper.model.jobs import Level

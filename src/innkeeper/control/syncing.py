@@ -13,7 +13,8 @@ from innkeeper.control.blaming import blamed
 from innkeeper.control.comment import summary
 from innkeeper.control.errors import Denied
 from innkeeper.control.locating import located
-from innkeeper.control.ports import Commit, GuestQuery, Link
+from innkeeper.control.memory import GuestQuery
+from innkeeper.control.ports import Commit, Link
 from innkeeper.control.rendered import Rendered
 from innkeeper.control.rendering import leaving, render, repository_path
 from innkeeper.control.running import Outcome, Run

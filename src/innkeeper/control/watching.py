@@ -19,7 +19,8 @@ from innkeeper.control import clusters, notices, publishing, recording
 from innkeeper.control.fields import value_at
 from innkeeper.control.house import House
 from innkeeper.control.locating import located
-from innkeeper.control.ports import GuestQuery, Link, Task
+from innkeeper.control.memory import GuestQuery
+from innkeeper.control.ports import Link, Task
 from innkeeper.control.rendered import Rendered
 from innkeeper.control.rendering import leaving, repository_path, synced
 from innkeeper.control.requests import request

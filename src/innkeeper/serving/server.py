@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from innkeeper.control.commands import Commands
-from innkeeper.control.ports import Accounts, Store
+from innkeeper.control.memory import Accounts, Store
 from innkeeper.engine.errors import EngineError, Stalled, Waiting
 from innkeeper.model.server import Oidc
 from innkeeper.proxmox.tls import parse_endpoint, trust

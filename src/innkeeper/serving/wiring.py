@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from innkeeper import runtime
 from innkeeper.control.house import House
-from innkeeper.control.ports import Bus, Forge, Hint, Publisher, Queue, Repository, Store
+from innkeeper.control.memory import Store
+from innkeeper.control.ports import Bus, Forge, Hint, Publisher, Queue, Repository
 from innkeeper.engine.errors import Stalled
 from innkeeper.forge.forges import forge_of
 from innkeeper.model.server import DefinitionsPublisher

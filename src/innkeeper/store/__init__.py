@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from innkeeper.control.ports import Accounts, Bus, Queue, Store
+from innkeeper.control.memory import Accounts, Store
+from innkeeper.control.ports import Bus, Queue
 from innkeeper.store.accounts import SqlAccounts
 from innkeeper.store.bus import LocalBus
 from innkeeper.store.database import Database

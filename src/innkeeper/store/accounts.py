@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from innkeeper.control.errors import NotFound
-from innkeeper.control.ports import Session
+from innkeeper.control.memory import Session
 from innkeeper.engine.errors import Conflict, Stalled, Waiting
 from innkeeper.model.records import PASSWORD_LENGTH, ROLES, AccessToken, Role, User
 from innkeeper.store import rows, tables

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from innkeeper.control.ports import Store, Work
+from innkeeper.control.memory import Store
+from innkeeper.control.ports import Work
 from innkeeper.engine.errors import Stalled
 from innkeeper.model.jobs import Job, JobState
 from innkeeper.store.place import locked

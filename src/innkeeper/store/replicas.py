@@ -17,7 +17,8 @@ from procrastinate import App, PsycopgConnector
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
-from innkeeper.control.ports import Store, Work
+from innkeeper.control.memory import Store
+from innkeeper.control.ports import Work
 from innkeeper.engine.errors import Waiting
 from innkeeper.model.jobs import Job
 from innkeeper.store.database import SESSION

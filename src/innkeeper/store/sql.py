@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, Table, bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from innkeeper.control.ports import Counts, GuestQuery, GuestTally, Page
+from innkeeper.control.memory import Counts, GuestQuery, GuestTally, Page
 from innkeeper.model.jobs import ENDED, Job, JobLog, JobState, Level, Request
 from innkeeper.model.objects import Ref
 from innkeeper.model.plan import Json

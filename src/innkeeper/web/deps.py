@@ -20,7 +20,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 
 from innkeeper.control.actors import Actor
 from innkeeper.control.errors import Denied
-from innkeeper.control.ports import Session
+from innkeeper.control.memory import Session
 from innkeeper.model.records import ROLES, Role
 from innkeeper.web import cookies
 from innkeeper.web.limits import Limits

@@ -15,7 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from innkeeper.control.ports import Bus, GuestTally, Store
+from innkeeper.control.memory import GuestTally, Store
+from innkeeper.control.ports import Bus
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.jobs import ENDED, Job
 from innkeeper.model.plan import Json

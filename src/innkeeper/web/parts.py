@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from innkeeper.control.commands import Commands
-from innkeeper.control.ports import Accounts, Bus, Store
+from innkeeper.control.memory import Accounts, Store
+from innkeeper.control.ports import Bus
 from innkeeper.model.server import ServerSpec
 from innkeeper.web.hearing import NO_HOOKS, Hooks
 from innkeeper.web.metrics import Metrics

@@ -15,7 +15,7 @@ from typing import Any
 from innkeeper.control.actors import Actor
 from innkeeper.control.commands import Commands
 from innkeeper.control.house import House
-from innkeeper.control.ports import GuestQuery
+from innkeeper.control.memory import GuestQuery
 from innkeeper.control.worker import Worker
 from innkeeper.model.jobs import ENDED, Job, JobLog
 from innkeeper.model.objects import Ref

@@ -21,7 +21,8 @@ from innkeeper.control.actors import Actor
 from innkeeper.control.commands import Commands
 from innkeeper.control.forms import ClusterOptions, Form, FormOptions, Preview, Problem, ProfileOptions
 from innkeeper.control.house import House
-from innkeeper.control.ports import Accounts, Commit, FileChange, NodeUse, Snapshot, Store, Task
+from innkeeper.control.memory import Accounts, Store
+from innkeeper.control.ports import Commit, FileChange, NodeUse, Snapshot, Task
 from innkeeper.manifests.writing import manifest, to_yaml
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.jobs import Request

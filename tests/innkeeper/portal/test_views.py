@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from innkeeper.control.forms import Form
 from innkeeper.control.looking import Overview
-from innkeeper.control.ports import Counts, GuestQuery, Snapshot, Task
+from innkeeper.control.memory import Counts, GuestQuery
+from innkeeper.control.ports import Snapshot, Task
 from innkeeper.model.jobs import Job, Request
 from innkeeper.model.objects import AllowedRange, Ref
 from innkeeper.model.plan import Change, Json, Plan, Step

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from innkeeper.control.ports import Accounts, Store
+from innkeeper.control.memory import Accounts, Store
 from innkeeper.store import open_store
 from tests.innkeeper.store.servers import Postgres, binaries, postgres
 

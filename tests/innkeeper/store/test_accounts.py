@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from innkeeper.control.errors import NotFound
-from innkeeper.control.ports import Accounts
+from innkeeper.control.memory import Accounts
 from innkeeper.engine.errors import Conflict, Stalled
 from innkeeper.store import open_store
 from tests.innkeeper.store.conftest import Clock

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from innkeeper.control.ports import GuestQuery, Sort, Store
+from innkeeper.control.memory import GuestQuery, Sort, Store
 from innkeeper.model.objects import Ref
 from innkeeper.model.records import GuestRecord
 from innkeeper.model.status import Condition, Health, Sync

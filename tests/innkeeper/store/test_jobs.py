@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from innkeeper.control.ports import Store
+from innkeeper.control.memory import Store
 from innkeeper.model.jobs import Request
 from innkeeper.model.objects import Ref
 from innkeeper.store import open_store

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from innkeeper.control.ports import Store
+from innkeeper.control.memory import Store
 from innkeeper.model.objects import Ref
 from innkeeper.model.plan import Json
 from innkeeper.model.records import Drift, Entry, Revision, SourceRecord

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from innkeeper.control.ports import Queue, Store, Work
+from innkeeper.control.memory import Store
+from innkeeper.control.ports import Queue, Work
 from innkeeper.engine.errors import Stalled
 from innkeeper.model.jobs import Request
 from innkeeper.store import open_queue, open_store

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from innkeeper.control.ports import Store
+from innkeeper.control.memory import Store
 from innkeeper.engine.errors import Waiting
 from innkeeper.model.jobs import Request
 from innkeeper.store import open_queue, open_store

@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 
-from innkeeper.control.ports import Store
+from innkeeper.control.memory import Store
 from innkeeper.engine.errors import Stalled, Waiting
 from innkeeper.model.jobs import Request
 from innkeeper.store import database as database_module

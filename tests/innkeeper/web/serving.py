@@ -17,7 +17,7 @@ from argon2 import PasswordHasher
 
 from innkeeper.control.commands import Commands
 from innkeeper.control.house import House
-from innkeeper.control.ports import Accounts, Store
+from innkeeper.control.memory import Accounts, Store
 from innkeeper.engine.errors import Waiting
 from innkeeper.model.diagnostics import Location
 from innkeeper.model.jobs import Job

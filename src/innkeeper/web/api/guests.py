@@ -7,7 +7,8 @@ from pydantic import Field
 
 from innkeeper.control.errors import NotFound
 from innkeeper.control.forms import Form
-from innkeeper.control.ports import GuestQuery, Snapshot, Sort, Task
+from innkeeper.control.memory import GuestQuery, Sort
+from innkeeper.control.ports import Snapshot, Task
 from innkeeper.model.objects import Ref
 from innkeeper.web.api.fields import Body, NameInPath, Word, Words, ref_of
 from innkeeper.web.api.jobs import accepted

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from innkeeper.control.forms import Preview
-from innkeeper.control.ports import Counts
+from innkeeper.control.memory import Counts
 from innkeeper.model.jobs import Job, JobState, JobType, Level, Trigger
 from innkeeper.model.records import AccessToken, Drift, GuestRecord, Role, SourceRecord
 from innkeeper.model.sources import Source

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from innkeeper.control.ports import Finding, GuestQuery, NodeUse
+from innkeeper.control.memory import GuestQuery
+from innkeeper.control.ports import Finding, NodeUse
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.objects import Cluster
 from innkeeper.model.plan import Json

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from innkeeper.control.errors import NotFound
-from innkeeper.control.ports import Commit, GuestQuery
+from innkeeper.control.memory import GuestQuery
+from innkeeper.control.ports import Commit
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.objects import Ref
 from innkeeper.model.records import GuestRecord

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
-from innkeeper.control.ports import GuestQuery
+from innkeeper.control.memory import GuestQuery
 from innkeeper.model.records import SourceRecord
 from innkeeper.model.sources import Source, SourceSpec
 from innkeeper.web.deps import Operator, Services, Viewer

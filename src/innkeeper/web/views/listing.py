@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import get_args
 from urllib.parse import urlencode
 
-from innkeeper.control.ports import GuestQuery, Sort
+from innkeeper.control.memory import GuestQuery, Sort
 
 SORTS: tuple[Sort, ...] = get_args(Sort)
 COLUMNS: tuple[tuple[Sort, str], ...] = (
