@@ -21,7 +21,7 @@ def raising(error: BaseException) -> Callable[..., NoReturn]:
     ("error", "status", "said"),
     [
         (Stalled("The door is shut", "Knock."), 1, "error: The door is shut\n    Knock.\n"),
-        (FileNotFoundError(2, "No such file or directory", "/proc/x"), 1, "error: /proc/x: No such file or directory\n"),
+        (FileNotFoundError(2, "Not there", "/proc/x"), 1, "error: /proc/x: Not there\n"),
         (KeyboardInterrupt(), 130, "Interrupted.\n"),
         (asyncio.CancelledError(), 130, "Interrupted.\n"),
         (
