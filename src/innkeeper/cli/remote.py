@@ -200,7 +200,7 @@ def approve(
     ] = None,
     destroy: Annotated[
         list[str] | None,
-        typer.Option("--destroy", metavar="NAME", help="A guest that the plan destroys. Repeatable."),
+        typer.Option("--destroy", metavar="NAME", help="A guest that the plan destroys, or takes back. Repeatable."),
     ] = None,
     follow: Follow = False,
     server: Server = None,
@@ -216,7 +216,7 @@ def approve(
     """
     from innkeeper.cli.output import console
     from innkeeper.cli.remoteclient import connected
-    from innkeeper.cli.remoteshow import destroyed, job_lines
+    from innkeeper.cli.remoteshow import destroyed, job_lines, taken_back
     from innkeeper.engine.errors import Stalled
 
     if output is Format.json and not yes:
@@ -229,8 +229,9 @@ def approve(
         if not yes:
             for line in job_lines(found):
                 console().print(line)
-            for name in destroyed(found):
-                if name not in names and _answer(f"This destroys {name}. Type its name: ") == name:
+            lost = {name: f"This takes {name} back to a snapshot" for name in taken_back(found)}
+            for name, what in (lost | {name: f"This destroys {name}" for name in destroyed(found)}).items():
+                if name not in names and _answer(f"{what}. Type its name: ") == name:
                     names.append(name)
             if _answer("Approve this plan? [y/N] ").lower() not in ("y", "yes"):
                 console(stderr=True).print("Nothing was done.")

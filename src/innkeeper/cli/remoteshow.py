@@ -104,6 +104,11 @@ def destroyed(job: Object) -> list[str]:
     return [step["name"] for step in job["result"].get("steps", ()) if step["action"] in ("delete", "replace")]
 
 
+def taken_back(job: Object) -> list[str]:
+    """Names of the guests that a waiting rollback takes back to a snapshot."""
+    return [str(name) for name in job["result"].get("restored", ())]
+
+
 def _step(item: Object) -> Step:
     return Step(
         action=item["action"],

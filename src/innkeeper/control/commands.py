@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from innkeeper.control import clusters, forming, looking, offering
+from innkeeper.control import branches, clusters, forming, looking, offering
 from innkeeper.control.actors import Actor
 from innkeeper.control.errors import NotFound
 from innkeeper.control.forms import Form, FormOptions, Preview
@@ -72,6 +72,9 @@ class Commands:
             raise Stalled(
                 f"this destroys {', '.join(missing)}", "Type the name of every guest that is destroyed, to confirm it."
             )
+        if missing := sorted(set(taken_back(found)) - set(names)):
+            said = f"this takes {', '.join(missing)} back to a snapshot"
+            raise Stalled(said, "Type the name of every guest that is taken back, to confirm it.")
         done = await self.house.store.update_job(job, ("waiting",), state="pending", approved_by=actor.name)
         if done is None or done.digest != digest:
             raise Conflict(f"job {job} does not wait for an approval any more")
@@ -119,15 +122,22 @@ class Commands:
             raise
 
     async def _hinted(self, source: str, hint: Hint) -> tuple[Job | None, str]:
-        house, spec = self.house, self.house.source(source).spec
+        house, found = self.house, self.house.source(source)
+        spec = found.spec
         actor = Actor(f"webhook:{hint.delivery}" if hint.delivery else "webhook", "operator", via="webhook")
         if hint.pull is not None:
             return await self._proposed(actor, source, hint)
-        if hint.branch and hint.branch != spec.branch:
+        if hint.branch and hint.branch not in (spec.branch, *spec.beside):
             return None, f"branch {hint.branch} is not what source {source} follows ({spec.branch})"
         if hint.deleted:
-            return None, f"branch {spec.branch} was deleted: nothing is changed"
-        if hint.after and hint.after == (await house.store.source(source)).synced and not await self._busy(source):
+            return None, f"branch {hint.branch or spec.branch} was deleted: nothing is changed"
+        if hint.branch in spec.beside:
+            if hint.after and hint.after == await branches.stands_at(house, found, hint.branch):
+                return None, f"what branch {hint.branch} asks for at {hint.after} is done already"
+            return await self._job(actor, branches.DOES[hint.branch], source, {"branch": hint.branch}), "accepted"
+        record = await house.store.source(source)
+        there = hint.after and hint.after == record.synced == record.seen  # else the branch came back to it
+        if there and not await self._busy(source):
             return None, f"revision {hint.after} is synced already"
         return await self._job(actor, "sync", source, {}), "accepted"
 
@@ -272,7 +282,7 @@ class Commands:
         self.house.source(source)
         wish = Request(kind, source, revision, tuple(only), actor.via, actor.name, payload)
         job = await request(self.house, wish)
-        what = str(payload.get("action") or payload.get("name") or payload.get("to") or revision)
+        what = str(next(filter(None, map(payload.get, ("action", "name", "to", "branch"))), revision))
         await self._audit(actor, kind, " ".join((source, *only)), f"job {job.id} {what}".strip())
         return job
 
@@ -289,3 +299,9 @@ def destroyed(job: Job) -> tuple[str, ...]:
     steps = job.result.get("steps")
     found = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
     return tuple(str(step["name"]) for step in found if step["action"] in ("delete", "replace"))
+
+
+def taken_back(job: Job) -> tuple[str, ...]:
+    """The names of guests that a waiting rollback takes back to a snapshot: what they have become since is lost."""
+    names = job.result.get("restored")
+    return tuple(map(str, names)) if isinstance(names, list) else ()

@@ -1,17 +1,20 @@
 """What is done to one guest beside its manifest: snapshots, going back to one, power."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-from innkeeper.control import clusters, looking
+from innkeeper.control import branches, clusters, looking
 from innkeeper.control.memory import GuestQuery
 from innkeeper.control.ports import Link
-from innkeeper.control.running import Outcome, Run
-from innkeeper.engine.errors import Conflict, Stalled
+from innkeeper.control.running import SUSPENDED, Outcome, Run, suspended
+from innkeeper.engine.errors import Conflict, EngineError, Stalled, Waiting
 from innkeeper.model.objects import Ref
 from innkeeper.model.observed import ObservedGuest
 from innkeeper.model.plan import IMPACTS, Operation, Plan
+from innkeeper.model.records import GuestRecord
+from innkeeper.model.sources import Source
 from innkeeper.planner import calls
 from innkeeper.planner.policy import Unreachable
 
@@ -23,6 +26,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,39}")
 
 async def snapshot(run: Run) -> Outcome:
     payload, source = run.job.request.payload, run.job.request.source
+    if "branch" in payload:
+        return await _of_branch(run)
     name, keep = snapshot_name(str(payload["name"])), payload.get("keep")
     done: list[str] = []
     for text in run.job.request.only or await _all(run):
@@ -40,18 +45,108 @@ async def snapshot(run: Run) -> Outcome:
     return Outcome("succeeded", f"snapshot {name} {what}: {', '.join(done[:5])}" + (" …" if len(done) > 5 else ""))
 
 
+async def _of_branch(run: Run) -> Outcome:
+    """A snapshot of all guests, called by the commit that the branch stands at."""
+    house, source = run.house, run.house.source(run.job.request.source)
+    if await suspended(run, source):
+        return SUSPENDED
+    branch = str(run.job.request.payload["branch"])
+    if not (revision := await branches.asked(run, source, branch)):
+        return branches.DONE
+    await house.store.update_job(run.job.id, ("running",), revision=revision)
+    count = await _taken(run, source, branch, revision)
+    told = f"snapshot {branches.snapshot_name(revision)} of {count} guest{'' if count == 1 else 's'}"
+    return Outcome("succeeded", told, revision=revision)
+
+
+async def asked_for(run: Run, source: Source) -> None:
+    """What a branch asks for before anything else: a snapshot of what the guests still are."""
+    branch = "snapshot"
+    if (revision := (await branches.moved(run.house, source)).get(branch)) is None:
+        return
+    run.say(f"branch {branch} moved to {revision[:12]}: its snapshot comes first")
+    try:
+        await _taken(run, source, branch, revision)
+    except EngineError as error:
+        advice = f"{error.advice} To go on without it, delete the branch {branch}.".strip()
+        raise Stalled(f"the snapshot that comes first cannot be taken: {error.message}", advice) from error
+
+
+async def _taken(run: Run, source: Source, branch: str, revision: str) -> int:
+    """How many guests have it now; one that was taken away by hand holds nobody up."""
+    name, count = branches.snapshot_name(revision), 0
+    for text in await _all(run):
+        if run.stop.is_set():
+            raise Waiting("stopped before all snapshots were taken", "The next look goes on.")
+        try:
+            async with _reached(run, source.name, _ref(text)) as (link, seen):
+                await take(run, link, seen, name)
+                count += 1
+        except Conflict as error:
+            run.say(f"no snapshot: {error.message}", "warning", guest=text)
+    await branches.done(run.house, source, branch, revision)
+    return count
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """A guest with a snapshot that it can be taken back to."""
+
+    ref: Ref
+    cluster: str
+    vmid: int
+    snapshot: str
+
+
+async def kept(
+    run: Run, links: Mapping[str, Link | Unreachable], records: Iterable[GuestRecord], revision: str
+) -> tuple[Back, ...]:
+    """The guests that the branch `snapshot` kept at this commit."""
+    name, found, own = branches.snapshot_name(revision), list[Back](), run.house.server.own_guest
+    for record in records:
+        link = links.get(record.cluster)
+        if record.vmid is None or link is None or isinstance(link, Unreachable):
+            continue
+        seen = await link.guest(record.vmid)
+        if seen is None or not _is(seen, record.source, record.ref):
+            continue
+        if name not in {item.name for item in await link.snapshots(seen)}:
+            continue
+        if own is not None and (own.cluster, own.vmid) == (record.cluster, record.vmid):
+            run.say("this server runs in it: it is not taken back from here", "warning", guest=str(record.ref))
+            continue
+        found.append(Back(record.ref, record.cluster, record.vmid, name))
+    return tuple(found)
+
+
+async def take_back(run: Run, links: Mapping[str, Link | Unreachable], found: Iterable[Back]) -> None:
+    """Each guest becomes what it was; its cluster is held already."""
+    for item in found:
+        link = links[item.cluster]
+        assert not isinstance(link, Unreachable)
+        await link.settle(item.vmid, run.say, _PATIENCE)
+        seen = await link.guest(item.vmid)
+        if seen is None or not _is(seen, run.job.request.source, item.ref):
+            raise Conflict(f"guest {item.vmid} is not {item.ref} any more", "Sync the source first.")
+        await _go_back(run, link, seen, item.ref, item.snapshot)
+
+
 async def restore(run: Run) -> Outcome:
     name, ref = snapshot_name(str(run.job.request.payload["name"])), _ref(run.job.request.only[0])
     async with _reached(run, run.job.request.source, ref) as (link, seen):
         if name not in {item.name for item in await link.snapshots(seen)}:
             raise Stalled(f"{ref} has no snapshot {name}", "Look at the list of its snapshots.")
         await _not_own(run, ref, "restored")
-        was_running = seen.power == "running"
-        await _call(run, link, Operation("restoring", "POST", f"{calls.of(seen)}/snapshot/{name}/rollback"), ref)
-        again = await link.guest(seen.vmid)
-        if was_running and again is not None and again.power == "stopped":
-            await _call(run, link, calls.start(calls.of(again)), ref)
+        await _go_back(run, link, seen, ref, name)
     return Outcome("succeeded", f"{ref} is what it was at snapshot {name}")
+
+
+async def _go_back(run: Run, link: Link, seen: ObservedGuest, ref: Ref, name: str) -> None:
+    was_running = seen.power == "running"
+    await _call(run, link, Operation("restoring", "POST", f"{calls.of(seen)}/snapshot/{name}/rollback"), ref)
+    again = await link.guest(seen.vmid)
+    if was_running and again is not None and again.power == "stopped":
+        await _call(run, link, calls.start(calls.of(again)), ref)
 
 
 async def power(run: Run) -> Outcome:
@@ -128,10 +223,14 @@ async def _reached(run: Run, source: str, ref: Ref) -> AsyncIterator[tuple[Link,
         assert record.vmid is not None
         await link.settle(record.vmid, run.say, _PATIENCE)
         seen = await link.guest(record.vmid)
-        marker = seen.marker if seen is not None else None
-        if seen is None or marker is None or (marker.source, marker.kind, marker.name) != (source, ref.kind, ref.name):
+        if seen is None or not _is(seen, source, ref):
             raise Conflict(f"guest {record.vmid} is not {ref} of source {source} any more", "Sync the source first.")
         yield link, seen
+
+
+def _is(seen: ObservedGuest, source: str, ref: Ref) -> bool:
+    marker = seen.marker
+    return marker is not None and (marker.source, marker.kind, marker.name) == (source, ref.kind, ref.name)
 
 
 async def _all(run: Run) -> tuple[str, ...]:

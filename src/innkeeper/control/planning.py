@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from dataclasses import replace
 
-from innkeeper.control import pulls, recording
+from innkeeper.control import grafting, pulls, recording
 from innkeeper.control.approval import Wish, bold, grave
 from innkeeper.control.blaming import blamed
 from innkeeper.control.comment import summary
@@ -27,7 +27,8 @@ async def plan(run: Run) -> Outcome:
     await house.store.update_job(job.id, ("running",), revision=revision)
     await _told(run, await pulls.begun(house, job, revision))
     try:
-        rendered = await render(house, source, revision, strict=not trusted)
+        within = await grafting.inside(house, source, revision)
+        rendered = await render(house, source, revision, within, strict=not trusted)
         if not rendered.loaded.ok:
             findings = rendered.loaded.diagnostics
             await _told(run, await pulls.told(house, job, rendered, None))

@@ -73,6 +73,9 @@ class Repository(Protocol):
     async def fetch(self) -> Commit:
         """The newest commit of the branch."""
 
+    async def heads(self, branches: Sequence[str]) -> Mapping[str, str]:
+        """Where these branches stand at the server now; one that is not there is left out. Nothing is fetched."""
+
     async def checkout(self, revision: str) -> Path:
         """The directory of the source's path at this commit: plain files only, no links, no submodules, bounded."""
 

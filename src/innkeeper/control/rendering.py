@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from innkeeper.control import grafting
 from innkeeper.control.fields import value_at, with_field
 from innkeeper.control.house import House
 from innkeeper.control.permissions import denied
@@ -19,13 +20,14 @@ from innkeeper.model.records import Drift, GuestRecord
 from innkeeper.model.sources import Source
 
 
-async def render(house: House, source: Source, revision: str, *, strict: bool = False) -> Rendered:
+async def render(house: House, source: Source, revision: str, within: str = "", *, strict: bool = False) -> Rendered:
     """`strict`: as a stranger's proposal, who must not name the clusters that our secrets are sent to, nor run a flake.
 
-    Raises only what the repository does.
+    `within`: the revision that says what runs in the guests, where it is another. Raises only what the repository does.
     """
     place = await house.repository(source.name).checkout(revision)
-    return await asyncio.to_thread(judged, house, source, revision, place, strict=strict)
+    found = await asyncio.to_thread(judged, house, source, revision, place, strict=strict)
+    return grafting.grafted(found, await render(house, source, within, strict=strict)) if within else found
 
 
 async def synced(house: House, source: Source) -> Rendered | None:
@@ -34,10 +36,11 @@ async def synced(house: House, source: Source) -> Rendered | None:
     revision = record.pinned or record.synced
     if not revision:
         return None
-    place = await house.repository(source.name).checkout(revision)  # there, even if others took its place since
-    found = house.rendered.get(source.name)
-    if found is None or found.revision != revision:
-        found = house.rendered[source.name] = await asyncio.to_thread(judged, house, source, revision, place)
+    within, found = await grafting.inside(house, source, revision), house.rendered.get(source.name)
+    for needed in filter(None, (revision, within)):
+        await house.repository(source.name).checkout(needed)  # there, even if others took its place since
+    if found is None or (found.revision, found.inside) != (revision, within):
+        found = house.rendered[source.name] = await render(house, source, revision, within)
     return found
 
 

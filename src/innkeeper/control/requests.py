@@ -23,6 +23,7 @@ async def _pending(house: House, wish: Request) -> Job | None:
     for job in await house.store.jobs(states=("pending",), source=wish.source):
         there = job.request
         same = (there.type, there.revision, there.only) == (wish.type, wish.revision, wish.only)
-        if wish.type in ("sync", "plan") and same and dict(there.payload) == dict(wish.payload) and not job.approved_by:
+        looking = wish.type in ("sync", "plan") or "branch" in wish.payload
+        if looking and same and dict(there.payload) == dict(wish.payload) and not job.approved_by:
             return job
     return None

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from innkeeper.control.house import House
 from innkeeper.engine.errors import EngineError
 from innkeeper.engine.ports import Event
-from innkeeper.model.jobs import EMPTY, Job, JobState, Level
+from innkeeper.model.jobs import EMPTY, Job, JobState, Level, Trigger
 from innkeeper.model.plan import Json
+from innkeeper.model.sources import Source
 
 _CANCEL_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
@@ -30,6 +31,10 @@ class Outcome:
     revision: str = ""
     stalled: bool = False
     """It failed for what only a person can mend: trying again soon is of no use."""
+
+
+SUSPENDED = Outcome("succeeded", "suspended: nothing was changed")
+_BY_ITSELF: frozenset[Trigger] = frozenset({"webhook", "timer", "drift", "schedule"})
 
 
 @dataclass(slots=True)
@@ -63,6 +68,18 @@ class Run:
             self.progress.said[str(event.ref)] = told
             level = _PHASES.get(event.phase, "info")
             self.say(event.message or event.phase, level, guest=str(event.ref), phase=event.phase)
+
+
+def by_itself(job: Job) -> bool:
+    """Whether no person asked for it, or agreed to it."""
+    return job.request.trigger in _BY_ITSELF and not job.approved_by
+
+
+async def suspended(run: Run, source: Source) -> bool:
+    """Whether this job may change nothing, because nobody asked for it in person and its source is suspended."""
+    if not by_itself(run.job):
+        return False
+    return source.spec.suspend or (await run.house.store.source(source.name)).suspended
 
 
 @asynccontextmanager

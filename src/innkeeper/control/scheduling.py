@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from innkeeper.control import notices, publishing
+from innkeeper.control import branches, notices, publishing
 from innkeeper.control.house import House
 from innkeeper.control.operating import OURS
 from innkeeper.control.requests import request
@@ -99,6 +99,8 @@ class Schedule:
             self._failed[source.name] = failures
             pause = min(_pause(failures), interval) if failures else interval
             self._next[source.name] = now + pause.total_seconds() * self.random.uniform(1 - _JITTER, 1 + _JITTER)
+            if not failures:
+                await branches.look(self.house, source)
         if not self._failed.get(source.name):  # a sync begins with the same look
             await self._due(source)
         await self._snapshot(source)
@@ -121,7 +123,8 @@ class Schedule:
         # What a render said of this very revision stands; that the server did not answer does not.
         said = record.error if commit.revision == record.seen and await self._failed_at(source, commit.revision) else ""
         await store.put_source(source.name, seen=commit.revision, fetched_at=self.house.now(), error=said)
-        if commit.revision != record.seen:
+        let_go = await branches.let_go(self.house, source, commit.revision)
+        if commit.revision != record.seen or let_go:
             self.house.bus.tell("source", {"name": source.name})
         return True
 
@@ -149,10 +152,12 @@ class Schedule:
         ]
         if any(job.state == "pending" or (job.state == "running" and job.revision in ("", wanted)) for job in jobs):
             return
-        # A branch that went back to where the guests are: the plan of what it was meanwhile still waits for a person.
+        # A branch that went back to what was synced: what it was meanwhile was begun, or its plan waits for a person.
         asked = [job for job in jobs if job.state == "waiting" and job.request.type == "sync"]
         outdated = any(job.revision != wanted and not job.request.revision for job in asked)
-        if record.synced == wanted and not outdated:
+        begun = next((job for job in jobs if job.state in ("succeeded", "failed")), None)
+        other = begun is not None and begun.revision not in ("", wanted)
+        if record.synced == wanted and not outdated and not other:
             return
         latest = next((job for job in jobs if job.revision == wanted or not job.revision), None)
         if latest is not None and latest.state in ("waiting", "cancelled"):

@@ -7,7 +7,7 @@ once. Every run looks anew, so that it does not matter where the one before it e
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from innkeeper.control import notices, operating, publishing, recording
+from innkeeper.control import branches, grafting, notices, operating, publishing, recording
 from innkeeper.control.approval import Wish, bold, grave, harmless
 from innkeeper.control.blaming import blamed
 from innkeeper.control.comment import summary
@@ -17,13 +17,14 @@ from innkeeper.control.memory import GuestQuery
 from innkeeper.control.ports import Commit, Link
 from innkeeper.control.rendered import Rendered
 from innkeeper.control.rendering import leaving, render, repository_path
-from innkeeper.control.running import Outcome, Run
+from innkeeper.control.requests import request
+from innkeeper.control.running import SUSPENDED, Outcome, Run, suspended
 from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled
 from innkeeper.engine.inside import Insider
 from innkeeper.engine.reconcile import Prepared, carry_out, gate, prepare
 from innkeeper.engine.result import Result
 from innkeeper.model.diagnostics import Diagnostic, Location
-from innkeeper.model.jobs import Job
+from innkeeper.model.jobs import Job, Request
 from innkeeper.model.objects import Declared, Ref
 from innkeeper.model.observed import ClusterView
 from innkeeper.model.plan import Json, Plan, Step
@@ -35,7 +36,6 @@ from innkeeper.planner.policy import Policy, Unreachable, named
 PATIENCE = 120.0
 """Seconds that one step waits for locks and other people's tasks."""
 SHORT = 12
-_BY_ITSELF = frozenset({"webhook", "timer", "drift", "schedule"})
 _FOR_A_PERSON = frozenset({Stalled.__name__, NotLetIn.__name__})
 MOST = 1_000_000
 
@@ -44,10 +44,10 @@ async def sync(run: Run) -> Outcome:
     house, job = run.house, run.job
     source = house.source(job.request.source)
     record = await house.store.source(source.name)
-    if job.request.trigger in _BY_ITSELF and (record.suspended or source.spec.suspend) and not job.approved_by:
-        return Outcome("succeeded", "suspended: nothing was changed")
+    if await suspended(run, source):
+        return SUSPENDED
     revision = await _revision(run, source, record.pinned)
-    outcome = await _reach(run, source, revision)
+    outcome = await _reach(run, source, revision, await grafting.inside(house, source, revision))
     if outcome.state == "succeeded" and not job.request.only:
         await _synced(run, source, revision)
     await publishing.publish(house, run.say)
@@ -57,14 +57,47 @@ async def sync(run: Run) -> Outcome:
 async def rollback(run: Run) -> Outcome:
     """Shown as a plan first, then carried out; the source stays at that revision until it is released."""
     house, job = run.house, run.job
-    source = house.source(job.request.source)
-    revision = str(job.request.payload["to"])
+    source, branch = house.source(job.request.source), str(job.request.payload.get("branch", ""))
+    if await suspended(run, source):
+        return SUSPENDED
+    if branch:
+        await fetched(run, source)  # a release that was there before is held, one that comes after is not
+    revision = await branches.asked(run, source, branch) if branch else str(job.request.payload["to"])
+    if not revision:
+        return branches.DONE
     outcome = await _reach(run, source, revision, ask=True)
+    if outcome.state in ("succeeded", "waiting") and branch:
+        await branches.done(house, source, branch, revision)
     if outcome.state == "succeeded":
-        await house.store.put_source(source.name, pinned=revision)
-        run.say(f"held at {revision[:SHORT]} until it is released: innkeeper release {source.name}")
+        await branches.hold(house, source, revision, by_branch=bool(branch))
+        released = f" or branch {source.spec.branch} moves" if branch else ""
+        run.say(f"held at {revision[:SHORT]} until it is released{released}: innkeeper release {source.name}")
         house.bus.tell("source", {"name": source.name})
+        if outcome.result.get("restored"):
+            wish = Request("sync", source.name, trigger=job.request.trigger, actor=job.request.actor)
+            return replace(outcome, result={**outcome.result, "job": (await request(house, wish)).id})
         await _synced(run, source, revision)
+    await publishing.publish(house, run.say)
+    return outcome
+
+
+async def configure(run: Run) -> Outcome:
+    """What runs in the guests becomes what a branch has; the guests themselves stay as they were released."""
+    house, job = run.house, run.job
+    source, branch = house.source(job.request.source), str(job.request.payload["branch"])
+    if await suspended(run, source):
+        return SUSPENDED
+    if not (within := await branches.asked(run, source, branch)):
+        return branches.DONE
+    record = await house.store.source(source.name)
+    released = record.pinned or record.synced
+    if not released:
+        return Outcome("succeeded", f"nothing is released yet: push branch {source.spec.branch}", revision=within)
+    outcome = replace(await _reach(run, source, released, within), revision=within)
+    if outcome.state in ("succeeded", "waiting"):
+        await branches.done(house, source, branch, within)
+    if outcome.state == "succeeded":
+        await grafting.configured(house, source, released, within)
     await publishing.publish(house, run.say)
     return outcome
 
@@ -77,6 +110,10 @@ async def _revision(run: Run, source: Source, pinned: str) -> str:
     if job.request.revision:
         return await house.repository(source.name).resolve(job.request.revision)
     newest = await fetched(run, source)
+    if not job.request.only:
+        await operating.asked_for(run, source)
+    if await branches.let_go(house, source, newest.revision):
+        pinned = ""
     if pinned:
         run.say(
             f"held at {pinned[:SHORT]} since a rollback, until it is released; the newest is {newest.revision[:SHORT]}"
@@ -112,6 +149,8 @@ class Scene:
     links: Mapping[str, Link | Unreachable]
     insider: Insider | None
     former: Mapping[Ref, GuestRecord]
+    back: tuple[operating.Back, ...] = ()
+    """Guests that a rollback takes back to a snapshot."""
 
     def where(self, place: Location) -> tuple[str, int]:
         return repository_path(place.file, self.rendered.place, self.source), place.line
@@ -125,11 +164,12 @@ class Scene:
         return recording.shown(prepared.plan, prepared, self.where)
 
 
-async def _reach(run: Run, source: Source, revision: str, *, ask: bool = False) -> Outcome:
-    """`ask`: whatever it is, a person looks first."""
+async def _reach(run: Run, source: Source, revision: str, within: str = "", *, ask: bool = False) -> Outcome:
+    """`within`: the revision that says what runs in the guests. `ask`: whatever it is, a person looks first."""
     house, job = run.house, run.job
-    await house.store.update_job(job.id, ("running",), revision=revision)
-    rendered = await render(house, source, revision)
+    shown = within if job.request.type == "configure" else revision
+    await house.store.update_job(job.id, ("running",), revision=shown)
+    rendered = await render(house, source, revision, within)
     former = await records_of(run, source.name)
     if rendered.empty and not former:
         return Outcome("succeeded", "nothing is declared yet", revision=revision)
@@ -146,21 +186,28 @@ async def _reach(run: Run, source: Source, revision: str, *, ask: bool = False) 
         house.insides(declared) as insider,
         house.queue.cluster(names),
     ):
-        scene = Scene(run, source, rendered, declared, left, policy, links, insider, former)
+        back = await operating.kept(run, links, former.values(), revision) if ask and _by_branch(job) else ()
+        scene = Scene(run, source, rendered, declared, left, policy, links, insider, former, back)
         outcome = await _gated(scene, ask=ask)
     return replace(outcome, revision=revision)
 
 
 def _policy(job: Job, source: Source, revision: str) -> Policy:
     spec, configure = source.spec, job.request.payload.get("configure", "changed")
+    machines = job.request.type != "configure"
     return Policy(
         source=source.name,
         revision=revision[:SHORT],
-        prune=spec.prune,
+        provision=machines,
+        prune=spec.prune and machines,
         max_deletes=spec.max_deletes,
         only=frozenset(job.request.only),
         configure=configure if configure in ("always", "never") else "changed",  # type: ignore[arg-type]
     )
+
+
+def _by_branch(job: Job) -> bool:
+    return "branch" in job.request.payload
 
 
 async def refused(run: Run, source: Source, revision: str, found: Sequence[Diagnostic]) -> Outcome:
@@ -189,14 +236,16 @@ async def _gated(scene: Scene, *, ask: bool) -> Outcome:
     if job.approved_by:
         try:
             gate(full, job.digest)
+            if _names(scene) != (job.result.get("restored") or []):
+                raise Conflict("other guests have this snapshot now than those that were approved")
         except Conflict:
             run.say("guests or manifests have changed since the approval: this is another plan", "warning")
         else:
             run.say(f"approved by {job.approved_by}")
-            return await _carried_out(scene, full)
+            return await (_taken_back(scene) if scene.back else _carried_out(scene, full))
     waiting = grave(full.plan, spec, run.house.server.own_guest, prepared.plan)
     everything = ask or (spec.sync == "manual" and any(step.acts for step in full.plan.steps))
-    if everything and any(step.acts for step in full.plan.steps):
+    if everything and (scene.back or any(step.acts for step in full.plan.steps)):
         await _recorded(scene, prepared)
         return await _waits(scene, full, "every change of this source waits for a person" if not ask else "a rollback")
     if not waiting:
@@ -222,7 +271,26 @@ def _told(waiting: Sequence[Step]) -> str:
 async def _waits(scene: Scene, full: Prepared, why: str) -> Outcome:
     scene.run.say(f"waits for an approval: {why}", "warning", phase="approval")
     body = await blamed(scene.run.house, scene.source.name, scene.rendered.revision, scene.shown(full))
-    return Outcome("waiting", summary(full.plan), result=body, digest=full.plan.digest)
+    told = summary(full.plan)
+    if scene.back:
+        body["restored"] = _names(scene)
+        told = f"{told}; {_back(scene)} first: what they have become since is lost"
+    return Outcome("waiting", told, result=body, digest=full.plan.digest)
+
+
+def _names(scene: Scene) -> list[Json]:
+    return [item.ref.name for item in scene.back]
+
+
+def _back(scene: Scene) -> str:
+    names = ", ".join(map(str, _names(scene)[:5])) + (" …" if len(scene.back) > 5 else "")
+    return f"{names} back to snapshot {scene.back[0].snapshot}"
+
+
+async def _taken_back(scene: Scene) -> Outcome:
+    """Guests are what they were; a sync brings what else the revision says, under the rules of every sync."""
+    await operating.take_back(scene.run, scene.links, scene.back)
+    return Outcome("succeeded", _back(scene), result={"restored": _names(scene)})
 
 
 async def _carried_out(scene: Scene, prepared: Prepared) -> Outcome:
@@ -232,7 +300,8 @@ async def _carried_out(scene: Scene, prepared: Prepared) -> Outcome:
         await operating.before(run, scene.links, prepared.plan)
     result = await carry_out(prepared, scene.links, run.listen, run.stop, patience=PATIENCE)
     stopped = result.stopped and any(item.error.startswith("stopped") for item in result.results)
-    seen = prepared if not acts and scene.insider is None else await scene.prepare(prepared.policy, health=True)
+    told = replace(prepared.policy, provision=True)
+    seen = prepared if not acts and scene.insider is None else await scene.prepare(told, health=True)
     await _recorded(scene, seen)
     body = recording.with_results(scene.shown(prepared), result)
     failed = _failures(prepared.plan, result)

@@ -21,6 +21,7 @@ Doer = Callable[[Run], Awaitable[Outcome]]
 _DOERS: dict[JobType, Doer] = {
     "sync": syncing.sync,
     "rollback": syncing.rollback,
+    "configure": syncing.configure,
     "plan": planning.plan,
     "commit": committing.commit,
     "snapshot": operating.snapshot,
@@ -29,6 +30,7 @@ _DOERS: dict[JobType, Doer] = {
 }
 _ONCE: frozenset[JobType] = frozenset({"snapshot", "restore", "power"})
 """What is not begun again after a crash: nobody knows how far it came."""
+_PLANNED: frozenset[JobType] = frozenset({"sync", "rollback", "configure"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +121,17 @@ class Worker:
         if done is None:
             return
         self._tell(done, outcome.kind)
-        if job.request.type == "sync" and not job.request.only and outcome.state in ("succeeded", "waiting"):
+        looked = outcome.state in ("succeeded", "waiting") and bool(outcome.revision)
+        if job.request.type in _PLANNED and not job.request.only and looked:
             await self._patiently(lambda: self._supersede(job))
         task = asyncio.create_task(notices.ended(self.house, done, outcome))
         self._told.add(task)
         task.add_done_callback(self._told.discard)
 
     async def _supersede(self, job: Job) -> None:
-        """Older plans of the source that wait for a person are of the past: this job has looked since."""
+        """Older plans of its kind that wait for a person are of the past: this job has looked since."""
         for old in await self.house.store.jobs(states=("waiting",), source=job.request.source):
-            if old.id < job.id and old.request.type == "sync":
+            if old.id < job.id and old.request.type == job.request.type:
                 changes = {
                     "state": "cancelled",
                     "summary": f"job {job.id} took its place",

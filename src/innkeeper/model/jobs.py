@@ -8,7 +8,7 @@ from typing import Literal
 
 from innkeeper.model.plan import Json
 
-JobType = Literal["sync", "plan", "rollback", "snapshot", "restore", "power", "commit"]
+JobType = Literal["sync", "plan", "rollback", "snapshot", "restore", "power", "commit", "configure"]
 JobState = Literal["pending", "running", "waiting", "succeeded", "failed", "cancelled"]
 """`waiting`: for a person's approval of exactly the plan whose digest the job carries."""
 ENDED: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
@@ -26,8 +26,10 @@ class Request:
     (`web` or `Container/web`); empty: all. `payload` holds what a type needs beyond that, and never a secret:
     sync      {replace: [names], prune: bool, configure: always|changed|never, snapshot: bool}
     plan      {ref: git ref of a proposal, pull: number, trusted: bool}
-    rollback  {to: commit, snapshot: bool}
-    snapshot  {name, keep: number}      restore {name}      power {action: start|stop|shutdown|reboot}
+    rollback  {to: commit, snapshot: bool}, or {branch}
+    configure {branch}: only what runs inside, as the branch has it
+    snapshot  {name, keep: number}, or {branch}      restore {name}      power {action: start|stop|shutdown|reboot}
+    (`branch`: as it stands when the job begins)
     commit    {path, text or null for removal, message, form: {…}, pull: bool}
     """
 

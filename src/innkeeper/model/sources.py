@@ -22,6 +22,10 @@ GitUrl = Annotated[
 ]
 Format = Literal["native", "container-monorepo", "app-projects", "proxnix", "vitistack"]
 """What a source's files are written for; left out: as they plainly are."""
+RELEASE = "release"
+"""The branch of a container monorepo that is deployed."""
+BESIDE = ("snapshot", "rollback", "main")
+"""Branches that have a role beside it, in the order that they are looked at. Source: Proxmox-GitOps, its branches."""
 Permission = Literal[
     "clusters", "adopt", "roles", "privileged", "bindMounts", "devices", "hookscripts", "args", "raw", "secrets"
 ]
@@ -96,6 +100,11 @@ class SourceSpec(Value):
     snapshot_before: bool = False
     """Take a snapshot of a guest before a change with impact restart or graver."""
     snapshots: SnapshotSchedule | None = None
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The branches that are followed beside `branch`: those of a container monorepo that is released."""
+        return BESIDE if self.format == "container-monorepo" and self.branch == RELEASE else ()
 
 
 @dataclass(frozen=True, slots=True)

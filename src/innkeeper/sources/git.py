@@ -88,6 +88,16 @@ class GitRepository:
                 raise Stalled(f"source {self.name} has no revision {ref}", "name a commit, branch or tag that is there")
             return await self._rev("refs/innkeeper/asked") or self._no_branch()
 
+    async def heads(self, branches: Sequence[str]) -> Mapping[str, str]:
+        """See Repository.heads."""
+        names = {f"refs/heads/{branch}": branch for branch in branches}
+        async with self._held():
+            answer = await self._git("ls-remote", "--", self._url, *names, remote=True)
+        if answer.status:
+            raise problem(f"source {self.name}: asking {self._url}", answer.errors)
+        rows = (line.split("\t", 1) for line in answer.text.splitlines() if "\t" in line)
+        return {names[ref]: revision for revision, ref in rows if ref in names and _REVISION.fullmatch(revision)}
+
     async def checkout(self, revision: str) -> Path:
         """See Repository.checkout. Stalled where something in it is refused."""
         self._is_commit(revision)

@@ -23,7 +23,7 @@ Cause = Literal["signature", "malformed", "repository"]
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """The source's branch moved to `after` (empty: look yourself), or a pull request `pull` into it did.
+    """A branch that the source follows moved to `after` (empty: look yourself), or a pull request `pull` into it did.
 
     `head` is the pull request's commit (Bitbucket Cloud abbreviates it), `ref` where it can be fetched (empty:
     nowhere), `fork` says that strangers wrote it. `delivery` names the message, to know a repeated one; empty where
@@ -103,7 +103,7 @@ def receive(headers: Headers, body: bytes, secret: str, source: SourceSpec) -> H
             f"this is about {shown(said.repository)}, not about the source's own repository {ours[0]}; set the webhook "
             "up in the repository that the source names, or name this one in the source's forge.repository",
         )
-    return _hint(said, delivery(headers), source.branch)
+    return _hint(said, delivery(headers), source)
 
 
 def verify(headers: Headers, body: bytes, secret: str) -> Refused | None:
@@ -159,16 +159,17 @@ def addressed(
     return {name: said for name, said in found if not isinstance(said, Refused)}
 
 
-def _hint(said: Said, delivery: str, branch: str) -> Hint | Ignored:
+def _hint(said: Said, delivery: str, source: SourceSpec) -> Hint | Ignored:
     if said.pull is not None:
-        return _pull_hint(said.pull, delivery, branch)
+        return _pull_hint(said.pull, delivery, source.branch)
     if not said.pushes:
-        return Hint(delivery, branch)
-    ours = f"refs/heads/{branch}"
-    push = next((push for push in reversed(said.pushes) if push.ref == ours), None)
-    if push is None:
-        return Ignored(f"{_told(said.pushes)}: the source follows {branch}")
-    return Hint(delivery, branch, push.after, push.deleted)
+        return Hint(delivery, source.branch)
+    followed = (source.branch, *source.beside)
+    for branch in followed:
+        push = next((push for push in reversed(said.pushes) if push.ref == f"refs/heads/{branch}"), None)
+        if push is not None:
+            return Hint(delivery, branch, push.after, push.deleted)
+    return Ignored(f"{_told(said.pushes)}: the source follows {', '.join(followed)}")
 
 
 def _pull_hint(pull: Pull, delivery: str, branch: str) -> Hint | Ignored:

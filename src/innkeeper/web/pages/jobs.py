@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Form, Query, Request
 from starlette.responses import PlainTextResponse, Response
 
-from innkeeper.control.commands import destroyed
+from innkeeper.control.commands import destroyed, taken_back
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.jobs import ENDED, Job, JobLog, JobState
 from innkeeper.model.objects import Ref
@@ -103,7 +103,8 @@ async def plan(request: Request, job: int, actor: Viewer, parts: Services) -> Re
     view = plan_view(found.result) or PlanView()
     view = view.blamed(await _blamed(parts, found, view.places))
     names = tuple(dict.fromkeys(destroyed(found))) if found.state == "waiting" else ()
-    return page(request, "plan.html", job=found, plan=view, destroyed=names)
+    back = tuple(name for name in taken_back(found) if name not in names) if found.state == "waiting" else ()
+    return page(request, "plan.html", job=found, plan=view, destroyed=names, back=back)
 
 
 async def _blamed(parts: Parts, job: Job, places: Sequence[tuple[str, int]]) -> Mapping[tuple[str, int], str]:

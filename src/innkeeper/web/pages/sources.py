@@ -32,7 +32,8 @@ class SourceView:
 async def _view(parts: Parts, source: Source) -> SourceView:
     record = await parts.store.source(source.name)
     spec = source.spec
-    return SourceView(source.name, str(spec.url), spec.branch, record, source_mark(record), _rules(spec))
+    followed = ", ".join((spec.branch, *spec.beside))
+    return SourceView(source.name, str(spec.url), followed, record, source_mark(record), _rules(spec))
 
 
 def source_mark(record: SourceRecord) -> Mark:
