@@ -6,7 +6,7 @@ CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 
 # Long runs: whole applications inside real containers, and trouble that takes its time; `make guests` has them.
-GUESTS := tests/innkeeper/inside tests/innkeeper/roles tests/innkeeper/formats/test_real.py \
+GUESTS := tests/innkeeper/inside tests/innkeeper/roles tests/innkeeper/formats/real \
   tests/innkeeper/operator/test_trouble.py tests/innkeeper/forge/test_pull_requests.py \
   tests/innkeeper/control/test_endurance.py tests/innkeeper/web/test_schema_deep.py
 

@@ -10,11 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from innkeeper.engine.describe import insides
 from innkeeper.manifests.formats.conversion import native
 from innkeeper.manifests.loading import Loaded, load
 from innkeeper.manifests.writing import to_yaml
+from innkeeper.model.observed import Node
 from innkeeper.model.sources import Format
+from innkeeper.planner.build import plan
+from innkeeper.planner.policy import Insights, Policy
 from tests.innkeeper.formats.trees import CLUSTER, written
+from tests.innkeeper.planner import worlds
 
 QUICK = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FILES: Mapping[Format, tuple[str, ...]] = {
@@ -127,6 +132,8 @@ def test_no_content_of_any_file_is_an_exception(form: Format, data: st.DataObjec
         assert "\n" not in item.summary
 
 
+VIEW = worlds.view(nodes={name: Node(name, True, 64 << 30, 30 << 30) for name in ("pve", "pve1")}, root_ticket=True)
+STORAGE = st.sampled_from(["btr", "nas", "local", "none"])
 WORD = st.from_regex(r"[a-z]([a-z0-9-]{0,8}[a-z0-9])?", fullmatch=True)
 NUMBER = st.integers(1, 64).map(str)
 CONTAINERS = st.dictionaries(
@@ -134,7 +141,7 @@ CONTAINERS = st.dictionaries(
     st.fixed_dictionaries(
         {"CORES": NUMBER, "MEMORY": st.integers(16, 9999).map(str), "BOOT": st.sampled_from(["yes", "no"])},
         optional={
-            "DISK": st.builds("{}:{}".format, WORD, NUMBER),
+            "DISK": st.builds("{}:{}".format, STORAGE, NUMBER),
             "SWAP": st.integers(0, 512).map(str),
             "HOSTNAME": WORD,
             "MOUNT": st.sampled_from(["", "/mnt/a:/a", "local:4:/b,/dev/tun", "share", "/mnt/a:/a,media,local:1:/c"]),
@@ -145,12 +152,14 @@ CONTAINERS = st.dictionaries(
 )
 
 
-def monorepo(containers: Mapping[str, Mapping[str, str]], recipes: bool) -> dict[str, str]:
+def monorepo(containers: Mapping[str, Mapping[str, str]], recipes: bool, stages: bool) -> dict[str, str]:
     files = {"globals.json": '{"HOST": "10.9.9.9", "BASE_GATEWAY": "10.0.0.1", "X": {"y": [1, true]}}'}
     for index, (name, values) in enumerate(containers.items()):
         lines = {**values, "IP": f"10.0.0.{index + 2}", "ID": str(200 + index)}
         text = "".join(f'{key}="{"".join(value.split())}"\n' for key, value in lines.items())
         files[f"libs/{name}/container.env"] = text
+        if stages:
+            files[f"libs/{name}/container.stage.env"] = f"IP=10.0.1.{index + 2}\nID={300 + index}\nCORES=1\n"
         if recipes:
             files[f"libs/{name}/recipes/default.rb"] = "package 'x'"
     return files
@@ -178,7 +187,7 @@ ENVIRONMENTS = st.dictionaries(
 )
 
 
-def inventory(projects: Mapping[str, Mapping[str, Mapping[str, object]]]) -> dict[str, str]:
+def inventory(projects: Mapping[str, Mapping[str, Mapping[str, object]]], kind: str) -> dict[str, str]:
     made: dict[str, object] = {}
     number = 100
     for project, environments in projects.items():
@@ -192,7 +201,8 @@ def inventory(projects: Mapping[str, Mapping[str, Mapping[str, object]]]) -> dic
                 "ip": f"10.0.0.{number - 99}/24",
             }
         made[project] = {"envs": envs, "frontend_port": 3100}
-    return {"group_vars/all.yml": json.dumps({"lxc_ostemplate": "debian-12", "app_projects": made})}
+    shared = {"proxmox_guest_type": kind, "lxc_ostemplate": "debian-12", "kvm_template": "9000", "lxc_storage": "btr"}
+    return {"group_vars/all.yml": json.dumps({**shared, "lxc_rootfs_size_gb": 8, "app_projects": made})}
 
 
 MACHINES = st.dictionaries(
@@ -211,11 +221,56 @@ MACHINES = st.dictionaries(
 )
 
 
+def machines(specs: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    head = {"apiVersion": "vitistack.io/v1alpha1", "kind": "Machine"}
+    labels = {"cluster.vitistack.io/cluster-name": "home"}
+    documents = [{**head, "metadata": {"name": name, "labels": labels}, "spec": spec} for name, spec in specs.items()]
+    return {"machines.yaml": "\n---\n".join(map(json.dumps, documents))}
+
+
+KUBERNETES = st.fixed_dictionaries(
+    {"memory": st.integers(64, 9999).map(lambda size: size << 20)},
+    optional={
+        "name": WORD,
+        "vmid": st.integers(100, 9999),
+        "node": st.sampled_from(["pve", "pve1", "gone"]),
+        "cpu": st.fixed_dictionaries({"cores": st.integers(1, 8)}, optional={"sockets": st.integers(1, 2)}),
+        "disks": st.lists(
+            st.fixed_dictionaries(
+                {"name": WORD, "size": st.sampled_from(["20G", "1T"]), "storage": STORAGE},
+                optional={
+                    "type": st.sampled_from(["ide", "sata", "scsi", "virtio"]),
+                    "cache": st.sampled_from(["none", "writeback"]),
+                    "format": st.sampled_from(["raw", "qcow2"]),
+                },
+            ),
+            max_size=3,
+        ),
+        "networks": st.lists(
+            st.fixed_dictionaries(
+                {"name": WORD, "bridge": st.sampled_from(["vmbr0", "vmbr9"])},
+                optional={"vlan": st.integers(1, 4094), "firewall": st.booleans(), "model": st.just("e1000")},
+            ),
+            max_size=2,
+        ),
+        "osType": st.sampled_from(["linux", "windows", "other"]),
+        "bootOrder": st.lists(st.sampled_from(["disk", "network", "cdrom"]), max_size=3, unique=True),
+        "agent": st.booleans(),
+        "balloon": st.booleans(),
+        "protection": st.booleans(),
+    },
+)
+
+
 @given(
     files=st.one_of(
-        st.builds(monorepo, CONTAINERS, st.booleans()),
-        st.builds(inventory, st.dictionaries(WORD, ENVIRONMENTS, min_size=1, max_size=3)),
+        st.builds(monorepo, CONTAINERS, st.booleans(), st.booleans()),
+        st.builds(
+            inventory, st.dictionaries(WORD, ENVIRONMENTS, min_size=1, max_size=3), st.sampled_from(["lxc", "kvm"])
+        ),
         st.builds(lambda vms: {"config.json": json.dumps({"vms": vms})}, MACHINES),
+        st.builds(lambda vms: {"flake.nix": "{ proxnix = …; }", "output": json.dumps({"vms": vms})}, MACHINES),
+        st.builds(machines, st.dictionaries(WORD, KUBERNETES, max_size=4)),
     )
 )
 @QUICK
@@ -224,7 +279,7 @@ def test_what_is_declared_is_declared_the_same_once_converted(files: Mapping[str
     try:
         source, target = written(home / "source", files), home / "native"
         cluster = written(home, {"cluster.yaml": CLUSTER}) / "cluster.yaml"
-        original = load([source, cluster])
+        original = load([source, cluster], None, lambda flake: (flake / "output").read_text())
         found = native(original.translated, target, adopt=False)
         for name, place in found.brought.items():
             shutil.copytree(place, target / name, ignore=shutil.ignore_patterns("*.env"))
@@ -239,8 +294,19 @@ def test_what_is_declared_is_declared_the_same_once_converted(files: Mapping[str
             return
         assert converted.ok, [item.summary for item in converted.diagnostics]
         assert _specs(converted) == _specs(original)
+        assert planned(converted) == planned(original)
     finally:
         shutil.rmtree(home)
+
+
+def planned(loaded: Loaded) -> object:
+    """Every call of the plan on an empty cluster with what runs inside, and why there is none where there is none."""
+    insights = Insights(
+        {item.ref: str([(call.name, call.variables) for call in item.roles]) for item in insides(loaded.declared)}
+    )
+    found = plan(loaded.declared, {"home": VIEW}, Policy("move", "r1"), insights)
+    steps = [(step.ref, step.node, step.vmid, step.operations, step.configure, step.refused) for step in found.steps]
+    return sorted(steps, key=str), sorted((item.code, item.severity) for item in found.diagnostics)
 
 
 def _specs(loaded: Loaded) -> dict[str, object]:

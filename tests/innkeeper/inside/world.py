@@ -196,10 +196,10 @@ class World:
             thread.join()
 
 
-def start(folder: Path, third: int) -> World:
+def start(folder: Path, third: int, seed: Mapping[str, Any] = running.ONE_NODE) -> World:
     """`third` is the third number of the guests' addresses, of its own for each module."""
     (folder / "manifests").mkdir()
-    sim = running.start(folder, running.ONE_NODE, "--backend", "lxc")
+    sim = running.start(folder, seed, "--backend", "lxc")
     world = World(sim, folder, f"10.{30 + os.getpid() % 90}.{third}")
     way = sim.ready["ssh"]["pve"]
     spec = [

@@ -93,6 +93,18 @@ async def test_history_and_blame(upstream: Upstream, tmp_path: Path) -> None:
     assert [item.revision if item else None for item in found] == [first, second, None]
 
 
+async def test_heads_are_told_as_the_server_has_them(upstream: Upstream, tmp_path: Path) -> None:
+    first = upstream.push({"a.yaml": "1"})
+    repository = source(upstream, tmp_path)
+    assert await repository.heads(["main", "snapshot"]) == {"main": first}
+    upstream.git("push", "-q", "origin", "HEAD:snapshot", "HEAD:other/snapshot")
+    second = upstream.push({"a.yaml": "2"})
+    assert await repository.heads(["main", "snapshot"]) == {"main": second, "snapshot": first}
+    upstream.bare.rename(tmp_path / "away")
+    with pytest.raises(EngineError, match="source home: asking"):
+        await repository.heads(["main"])
+
+
 async def test_a_ref_is_resolved_to_its_commit(upstream: Upstream, tmp_path: Path) -> None:
     main = upstream.push({"a.yaml": "a: 1\n"})
     upstream.git("checkout", "-q", "-b", "change")

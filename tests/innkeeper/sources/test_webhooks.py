@@ -50,6 +50,17 @@ def test_other_branches_and_tags_are_ignored_and_named(forge: Forge, ref: str) -
 
 
 @every_forge
+@pytest.mark.parametrize("branch", ["release", "main", "snapshot", "rollback"])
+def test_every_branch_with_a_role_is_a_hint_of_its_own(forge: Forge, branch: str) -> None:
+    monorepo = SOURCE.model_copy(update={"format": "container-monorepo", "branch": "release"})
+    found = take(forge.send(forge.push(f"refs/heads/{branch}", AFTER)), monorepo)
+    assert isinstance(found, Hint)
+    assert (found.branch, found.after) == (branch, AFTER)
+    other = take(forge.send(forge.push("refs/heads/feature", AFTER)), monorepo)
+    assert other == Ignored("refs/heads/feature was pushed: the source follows release, snapshot, rollback, main")
+
+
+@every_forge
 @pytest.mark.parametrize("action", ["opened", "updated"])
 def test_a_pull_request_is_a_hint_with_its_head(forge: Forge, action: str) -> None:
     found = take(forge.send(forge.pull(5, "main", False, forge.actions[action])))

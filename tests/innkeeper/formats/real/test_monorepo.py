@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from pvesim.backends.lxc import needs
-from pvesim.template import build, recipe
 from tests.innkeeper.formats.world import EXAMPLES
 from tests.innkeeper.inside import world as inside
 from tests.innkeeper.inside.world import World
@@ -17,12 +15,7 @@ CANARY = "can'ary \"p$w\\d"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    try:
-        needs.require()
-        build.build(recipe.find("debian-12"))
-    except (needs.NeedsError, recipe.RecipeError) as error:
-        pytest.skip(f"needs: {str(error).removeprefix('needs: ')}")
+def world(template: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = inside.start(tmp_path_factory.mktemp("monorepo"), 93)
     source = EXAMPLES / "container-monorepo"
     for name in ("apache", "files", "broker"):
