@@ -39,11 +39,14 @@ async def moved(house: House, source: Source) -> Mapping[str, str]:
 
 
 async def look(house: House, source: Source) -> None:
-    """Ask for what moved branches say; jobs that are asked for already are not asked for twice."""
+    """Ask for what moved branches say. One that is worked on is left to a later look: it may have moved once more."""
     record = await house.store.source(source.name)
     if record.suspended or source.spec.suspend:
         return
-    for branch in await moved(house, source):
+    found = await moved(house, source)
+    working = await house.store.jobs(states=("running",), source=source.name)
+    busy = {job.request.payload.get("branch") for job in working}
+    for branch in (name for name in found if name not in busy):
         await request(house, Request(DOES[branch], source.name, trigger="timer", payload={"branch": branch}))
 
 

@@ -126,9 +126,9 @@ def _foreign(value: object) -> str:
     if isinstance(api, str):
         group = api.partition("/")[0]
         near = "innkeeper" in api.lower() or nearest(group, [_GROUP]) or (kind in KINDS and "/" not in api)
-        return "" if near else f"its apiVersion is {api}"
+        return "" if near else f"its apiVersion is {described(api)}"
     if isinstance(kind, str):
-        return "" if nearest(kind, KINDS) or "spec" in value else f"its kind is {kind}"
+        return "" if nearest(kind, KINDS) or "spec" in value else f"its kind is {described(kind)}"
     slip = any(nearest(key, ("apiVersion", "kind")) for key in value)
     return "" if slip or api or kind or {"metadata", "spec"} <= value.keys() else "it has neither apiVersion nor kind"
 

@@ -49,8 +49,15 @@ def shown(path: str) -> str:
     return head + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in parts)
 
 
+def printable(text: str) -> str:
+    """Text on one line, harmless to a terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def finding(
     code: str, origin: Origin, path: str, problem: str, advice: str = "", severity: Severity = "error"
 ) -> Diagnostic:
     """A diagnostic about one field of an object."""
-    return Diagnostic(severity, code, f"{shown(path)}: {problem}" if path else problem, advice, origin.at(path))
+    return Diagnostic(
+        severity, code, f"{printable(shown(path))}: {problem}" if path else problem, advice, origin.at(path)
+    )

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from innkeeper.manifests.origins import finding, shown
+from innkeeper.manifests.origins import finding, printable, shown
 from innkeeper.manifests.vocabulary import Vocabulary, nearest, vocabulary
 from innkeeper.model.base import QUANTITY_PATTERN
 from innkeeper.model.diagnostics import Diagnostic
@@ -190,11 +190,6 @@ class _Complaint:
         return ""
 
 
-def _plain(text: str) -> str:
-    """Text on one line, harmless to a terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-
-
 def described(value: object) -> str:
     """A value in a sentence: text in quotes and short, collections by their kind."""
     if value is None:
@@ -202,7 +197,7 @@ def described(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'"{_plain(value)}"' if len(value) <= 60 else f'"{_plain(value[:57])}…"'
+        return f'"{printable(value)}"' if len(value) <= 60 else f'"{printable(value[:57])}…"'
     if isinstance(value, tuple | list):
         return "a list"
     return "a map" if isinstance(value, Mapping) else str(value)

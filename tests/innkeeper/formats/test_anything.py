@@ -3,10 +3,11 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -130,6 +131,97 @@ def test_no_content_of_any_file_is_an_exception(form: Format, data: st.DataObjec
     for item in found.diagnostics:
         json.dumps(item.to_json())
         assert "\n" not in item.summary
+
+
+ODD: tuple[object, ...] = (
+    *(None, True, 0, -1, 1.5, 10**30, "", " ", "\n", "a\nb", "\x1b[2J", "x,evil=1", "x=1;evil=1"),
+    *("../../etc/passwd", "-rf", "{{ 7 * 7 }}", "{% x %}", "é" * 300, "x" * 100_000),
+    *([], [None], [["x"]], {}, {"": ""}, {"x": {"y": ["z"]}}),
+)
+INVENTORY_WHOLE = """\
+proxmox_host: pve
+proxmox_user: a@pam
+proxmox_node: pve
+proxmox_guest_type: lxc
+lxc_ostemplate: debian-12
+lxc_storage: btr
+lxc_rootfs_size_gb: 8
+lxc_memory_mb: 512
+lxc_bridge: vmbr0
+app_projects:
+  shop:
+    repo: git@h:a.git
+    deploy_key: "{{ vault_k }}"
+    backend_port: 3001
+    env_vars: {A: "1"}
+    envs:
+      dev: {name: d, vmid: 201, ip: 10.0.0.5/24, gateway: 10.0.0.1, branch: dev, env_vars: {B: "2"}}
+"""
+PROXNIX_WHOLE = """\
+vms:
+  a:
+    {name: a, vm_id: 800, image_type: x, cores: 1, sockets: 1, memory_mb: 512, disk_gb: 8, storage_location: btr,
+     cloud_init: {StorageReference: "local:iso/a.iso"}, protected: false, network_bridge: vmbr0, tags: [t],
+     scsi_hw: virtio-scsi-pci, disk_slot: scsi0}
+containers:
+  b: {vm_id: 801, image_type: x, memory_mb: 512}
+"""
+MACHINE_WHOLE = """\
+apiVersion: vitistack.io/v1alpha1
+kind: Machine
+metadata: {name: web, labels: {cluster.vitistack.io/cluster-name: home}, annotations: {a: b}}
+spec:
+  name: w
+  vmid: 900
+  node: pve
+  template: t
+  cpu: {cores: 1, sockets: 1}
+  memory: 536870912
+  disks: [{name: a, size: 20G, storage: btr, type: scsi, cache: none, format: raw}]
+  networks: [{name: n, bridge: vmbr0, model: virtio, macAddress: "BC:24:11:00:00:01", vlan: 5, firewall: true}]
+  osType: linux
+  bootOrder: [disk]
+  agent: true
+  balloon: true
+  protection: false
+"""
+WHOLE: Mapping[Format, tuple[str, str]] = {
+    "container-monorepo": ("local/config.json", CONFIG),
+    "app-projects": ("group_vars/all.yml", INVENTORY_WHOLE),
+    "proxnix": ("config.json", PROXNIX_WHOLE),
+    "vitistack": ("machine.yaml", MACHINE_WHOLE),
+}
+
+
+def altered(value: object, odd: object) -> Iterator[object]:
+    """The same data with one value, or one name, replaced: once for every place."""
+    yield odd
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from ({**value, key: changed} for changed in altered(inner, odd))
+            if isinstance(odd, str):
+                yield {(odd if name == key else name): kept for name, kept in value.items()}
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from ([*value[:index], changed, *value[index + 1 :]] for changed in altered(inner, odd))
+
+
+@pytest.mark.parametrize("form", FILES)
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:20])
+def test_an_odd_value_in_any_place_is_a_finding_and_never_smuggled(tmp_path: Path, form: Format, odd: object) -> None:
+    name, whole = WHOLE[form]
+    files: dict[str, str | bytes] = {"libs/web/container.env": ENV} if form == "container-monorepo" else {}
+    written(tmp_path, {"source/x": "", "cluster.yaml": CLUSTER})
+    for changed in altered(yaml.safe_load(whole), odd):
+        written(tmp_path / "source", {**files, name: json.dumps(changed)})
+        found = load([tmp_path / "source", tmp_path / "cluster.yaml"], form)
+        for item in found.diagnostics:
+            json.dumps(item.to_json())
+            assert item.summary.isprintable()
+        for step in plan(found.declared, {"home": VIEW}, Policy("move", "r1")).steps if found.ok else ():
+            for call in step.operations:
+                said = [str(value) for field, value in call.params if field != "description"]
+                assert not any("evil" in text and ("," in text or "=" in text) for text in said), call
 
 
 VIEW = worlds.view(nodes={name: Node(name, True, 64 << 30, 30 << 30) for name in ("pve", "pve1")}, root_ticket=True)

@@ -108,7 +108,10 @@ def _moved(machine: MachineSpec) -> Moved:
 def is_ours(document: Document) -> bool:
     """Whether a document is plainly of this format."""
     value = document.value
-    return isinstance(value, Mapping) and value.get("apiVersion") == VITISTACK and value.get("kind") in _MODELS
+    if not isinstance(value, Mapping) or value.get("apiVersion") != VITISTACK:
+        return False
+    kind = value.get("kind")
+    return isinstance(kind, str) and kind in _MODELS
 
 
 def translated(document: Document, file: str, text: str) -> Iterator[Draft | Diagnostic]:

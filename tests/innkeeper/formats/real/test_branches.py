@@ -129,7 +129,7 @@ def test_released_configured_kept_and_taken_back(server: Server) -> None:
 
     def waiting() -> Any:
         found = json.loads(server.innkeeper("jobs", "--state", "waiting", "-o", "json"))
-        return next((job for job in found["jobs"] if job["type"] == "rollback"), None)
+        return next((job for job in found if job["type"] == "rollback"), None)
 
     until(waiting, server)
     job = waiting()
