@@ -126,6 +126,20 @@ async def test_an_approval_names_what_is_destroyed(portal: Served, tmp_path: Pat
     assert (status, out) == (1, "") and "does not wait for an approval: it is pending" in err
 
 
+async def test_a_rollback_names_what_is_taken_back(portal: Served, tmp_path: Path) -> None:
+    desk = await desk_of(portal, tmp_path, "operator")
+    job = await portal.store.add_job(Request("rollback", "lab", payload={"branch": "rollback"}))
+    result: dict[str, Any] = {"steps": [], "digest": DIGEST, "restored": ["web"]}
+    await portal.store.update_job(job.id, ("pending",), state="waiting", digest=DIGEST, result=result)
+    browser = await portal.signed_in("grace", "operator")
+    page = (await browser.get(f"/jobs/{job.id}/plan")).text
+    assert "This takes 1 guest back to a snapshot." in page and "Type <code>web</code> to confirm" in page
+    status, out, err = await desk.innkeeper("approve", str(job.id), stdin="db\ny\n")
+    assert status == 1 and "This takes web back to a snapshot. Type its name:" in out
+    assert "this takes web back to a snapshot" in err
+    assert (await desk.innkeeper("approve", str(job.id), stdin="web\ny\n"))[0] == 0
+
+
 async def test_what_a_rollback_holds_is_released(portal: Served, tmp_path: Path) -> None:
     desk = await desk_of(portal, tmp_path, "operator")
     await portal.store.put_source("lab", pinned="1f" * 20, error="the repository has no branch main")

@@ -20,11 +20,12 @@ def world(template: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     source = EXAMPLES / "container-monorepo"
     for name in ("apache", "files", "broker"):
         shutil.copytree(source / "libs" / name, made.manifests / "libs" / name)
-    (made.manifests / "libs/broker/container.stage.env").unlink()
-    # The node's own network and storage; what configures the containers stays as it is.
+    # The node's own network and storage; what configures the containers stays as it is. Directories and devices of the
+    # machine are nothing that this simulator mounts: a new volume stands in for the one.
     for file in [*made.manifests.glob("libs/*/*.env")]:
         text = file.read_text().replace("192.168.178.", f"{made.net}.").replace("local-lvm:", "btr:")
-        file.write_text(text.replace('MOUNT="/mnt/ext/broker:/app/broker/data"', "").replace("MOUNT=/dev/net/tun", ""))
+        text = text.replace('MOUNT="/mnt/ext/broker:/app/broker/data"', 'MOUNT="btr:1:/app/broker/data"')
+        file.write_text(text.replace("MOUNT=/dev/net/tun", ""))
     settings = (source / "globals.json").read_text().replace("192.168.178.1", f"{made.net}.254", 1)
     (made.manifests / "globals.json").write_text(settings)
     (made.manifests / "local").mkdir()
@@ -68,6 +69,23 @@ def test_templates_attributes_and_a_unit_of_its_own(world: World) -> None:
     ]
     kept = world.pct(109, "cat /var/lib/innkeeper/recipe/variables.json")
     assert f"mqtt://{world.net}.109:1883" in kept
+    assert world.pct(109, "mountpoint -q /app/broker/data && stat -c %U /app/broker/data").strip() == "app"
+
+
+def test_a_stage_is_an_environment_and_a_container_of_its_own(world: World) -> None:
+    world.apply("--env", "stage")
+    assert world.pct(209, "hostname; systemctl is-active mosquitto").split() == ["stage-broker", "active"]
+    assert f"mqtt://{world.net}.209:1883" in world.pct(209, "cat /var/lib/innkeeper/recipe/variables.json")
+
+
+def test_converted_it_is_already_there(world: World) -> None:
+    native = world.folder / "native"
+    converted = world.innkeeper("convert", str(world.manifests), "--output-dir", str(native))
+    assert converted.status == 0, converted.all
+    shutil.copy(world.manifests / "cluster.yaml", native)
+    chosen = [word for name in ("apache", "broker", "stage-broker") for word in ("--only", name)]
+    plan = world.innkeeper("plan", "--source", "inside", *chosen, "--detailed-exitcode", str(native))
+    assert plan.status == 0, plan.all
 
 
 def test_ansible_tasks_beside_a_container(world: World) -> None:
