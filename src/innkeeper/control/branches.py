@@ -21,7 +21,7 @@ _SHORT = 12
 
 def snapshot_name(revision: str) -> str:
     """What the snapshots of the branch `snapshot` are called while it stands there: of one commit there is one."""
-    return f"innkeeper-{revision[:_SHORT]}"
+    return f"innkeeper-at-{revision[:_SHORT]}"
 
 
 async def moved(house: House, source: Source) -> Mapping[str, str]:

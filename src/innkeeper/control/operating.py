@@ -68,6 +68,8 @@ async def asked_for(run: Run, source: Source) -> None:
     try:
         await _taken(run, source, branch, revision)
     except EngineError as error:
+        if run.stop.is_set():
+            raise
         advice = f"{error.advice} To go on without it, delete the branch {branch}.".strip()
         raise Stalled(f"the snapshot that comes first cannot be taken: {error.message}", advice) from error
 

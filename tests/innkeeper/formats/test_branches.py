@@ -163,8 +163,8 @@ async def test_a_snapshot_of_all_guests_is_called_by_its_commit(tmp_path: Path) 
         head = repo.push("snapshot")
         job = await repo.told("snapshot", head)
         assert (job.request.type, job.state, job.error) == ("snapshot", "succeeded", "")
-        assert repo.snapshots() == [f"innkeeper-{head[:12]}"]
-        assert f"snapshot innkeeper-{head[:12]} of 1 guest" in job.summary
+        assert repo.snapshots() == [f"innkeeper-at-{head[:12]}"]
+        assert f"snapshot innkeeper-at-{head[:12]} of 1 guest" in job.summary
         assert await repo.house.said(job)
 
 
@@ -178,7 +178,7 @@ async def test_a_snapshot_comes_before_what_is_released_with_it(tmp_path: Path) 
         assert job.state == "succeeded", job.error
         kinds = [call.rpartition("/")[2] for call in repo.house.writes[before:]]
         assert kinds[0] == "snapshot" and "config" in kinds
-        assert f"innkeeper-{head[:12]}" in repo.snapshots()
+        assert f"innkeeper-at-{head[:12]}" in repo.snapshots()
         assert "its snapshot comes first" in await repo.house.said(job)
         assert (await repo.told("snapshot")).state == "succeeded"
         assert len(repo.snapshots()) == 2, "of one commit there is one"
@@ -212,7 +212,7 @@ async def test_rollback_shows_its_plan_and_takes_guests_back_once_their_names_ar
         writes = len(house.writes)
         job = await repo.told("rollback", kept)
         assert (job.request.type, job.state, job.revision) == ("rollback", "waiting", kept)
-        assert f"web back to snapshot innkeeper-{kept[:12]}" in job.summary
+        assert f"web back to snapshot innkeeper-at-{kept[:12]}" in job.summary
         assert len(house.writes) == writes, "nothing is changed before a person agrees"
         with pytest.raises(Stalled, match="this takes web back to a snapshot"):
             await house.commands.approve(ADA, job.id, job.digest)

@@ -112,7 +112,7 @@ def test_released_configured_kept_and_taken_back(server: Server) -> None:
     server.world.pct(142, "echo precious >/srv/data")
     server.set(kept, "snapshot")
     snapshots = "/nodes/pve/lxc/142/snapshot"
-    name = f"innkeeper-{kept[:12]}"
+    name = f"innkeeper-at-{kept[:12]}"
     until(lambda: name in {item["name"] for item in house.sim.call("GET", snapshots).data}, server)
 
     recipe.write_text(recipe.read_text().replace("Hello", "Good evening"))
