@@ -1,3 +1,4 @@
+import hmac
 import json
 import urllib.parse
 from collections.abc import Mapping
@@ -68,6 +69,21 @@ def test_a_pull_request_is_a_hint_with_its_head(forge: Forge, action: str) -> No
     assert (found.pull, found.fork, found.closed, found.ref) == (5, False, False, forge.ref)
     assert found.head and HEAD.startswith(found.head)
     assert not found.after
+
+
+@every_forge
+def test_a_proof_is_compared_in_constant_time(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compared byte by byte tells by its time how much of a guess was right."""
+    compared: list[bytes] = []
+    real = hmac.compare_digest
+
+    def spy(given: bytes, proof: bytes) -> bool:
+        compared.append(proof)
+        return real(given, proof)
+
+    monkeypatch.setattr(hmac, "compare_digest", spy)
+    take(forge.send(forge.push("refs/heads/main", AFTER)))
+    assert len(compared) == 1
 
 
 @every_forge

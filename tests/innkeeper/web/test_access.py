@@ -1,6 +1,7 @@
 """Every route of the application against every kind of caller; the routes are asked of the application itself."""
 
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -99,6 +100,20 @@ async def test_the_token_of_another_session_is_not_good(portal: Served) -> None:
     assert theirs is not None
     answer = await ada.post("/api/v1/sources/lab/sync", json={}, headers={"x-csrf-token": theirs.csrf})
     assert answer.status_code == 403
+
+
+async def test_a_page_s_token_is_compared_in_constant_time(portal: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = await portal.signed_in("ada", "operator")
+    compared: list[bytes] = []
+    real = secrets.compare_digest
+
+    def spy(given: bytes, expected: bytes) -> bool:
+        compared.append(given)
+        return real(given, expected)
+
+    monkeypatch.setattr(secrets, "compare_digest", spy)
+    answer = await browser.post("/api/v1/sources/lab/sync", json={}, headers={"x-csrf-token": "guessed"})
+    assert (answer.status_code, b"guessed" in compared) == (403, True)
 
 
 async def test_our_own_page_may(portal: Served) -> None:
