@@ -128,8 +128,13 @@ def test_whoever_does_not_know_the_secret_is_refused(forge: Forge, secret: str) 
 
 
 @pytest.mark.parametrize("forge", [forge for forge in FORGES if forge.name != "GitLab"], ids=lambda forge: forge.name)
-def test_one_changed_byte_is_refused_before_it_is_parsed(forge: Forge) -> None:
+def test_one_changed_byte_is_refused_before_it_is_parsed(forge: Forge, monkeypatch: pytest.MonkeyPatch) -> None:
     headers, body = forge.send(forge.push("refs/heads/main", AFTER))
+
+    def parsed(text: str) -> object:
+        raise AssertionError("a stranger's message was parsed")
+
+    monkeypatch.setattr(json, "loads", parsed)
     found = take((headers, body + b" "))
     assert isinstance(found, Refused)
     assert found.cause == "signature"
