@@ -93,10 +93,19 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=PAGE)
     parser.add_argument("--outside", action="store_true", help="all but inside of containers, server and operator")
     parser.add_argument("--inside", action="store_true", help="only the section about the inside of real containers")
-    parser.add_argument("--server", action="store_true", help="only the section about the server")
+    parser.add_argument(
+        "--server",
+        nargs="?",
+        const="all",
+        choices=("all", *server.PARTS),
+        help="only the section about the server, or print a half",
+    )
     parser.add_argument("--operator", action="store_true", help="only the section about the Kubernetes operator")
     options = parser.parse_args()
     every = not (options.outside or options.inside or options.operator or options.server)
+    if options.server in server.PARTS:
+        print(half(options.server))
+        return
     page = options.output.read_text() if options.output.exists() else "# Benchmarks\n"
     if every or options.outside:
         page = outside(options) + kept(page)
@@ -111,6 +120,13 @@ def main() -> None:
             page = with_operator(page, place)
     options.output.write_text(page)
     print(f"written: {options.output}")
+
+
+def half(part: str) -> str:
+    """One half of the section about the server."""
+    with tempfile.TemporaryDirectory(prefix="innkeeper-bench-") as name:
+        place = Path(name)
+        return server.small(place) if part == "small" else server.large(place, made_by_innkeeper(place))
 
 
 def kept(page: str) -> str:

@@ -1,160 +1,33 @@
-"""`innkeeper serve` from outside: from push to guest, webhooks, pages at ten thousand guests, memory, idling, drift."""
+"""`innkeeper serve` from outside: from push to guest, webhooks, pages at ten thousand guests, memory, idling, drift.
+
+Everything here ends by itself: what is waited for has a deadline, and what is repeated for memory's sake a budget of
+seconds. CPU is that of the server alone; wall time also has the load of whoever shares the machine.
+"""
 
 import asyncio
-import contextlib
-import hashlib
-import hmac
-import json
+import itertools
 import os
-import re
 import ssl
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 
 from bench.inside import call
+from bench.serving import Server, serving, signed, until
 from bench.world import NODES, Sim, declare, environment, populated, simulator
 
-BIN = Path(sys.executable).parent
 HEADING = "## The server"
-HOOK = "bench-webhook-secret"
-PASSWORD = "bench bench bench bench"
-
-
-@dataclass
-class Repository:
-    """A work tree beside the bare repository that the server follows."""
-
-    bare: Path
-    work: Path
-
-    def push(self, message: str) -> str:
-        """Everything that changed; the new revision."""
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message", message)
-        self.git("push", "--quiet", "origin", "main")
-        return self.git("rev-parse", "HEAD").strip()
-
-    def git(self, *words: str) -> str:
-        command = ["git", "-C", str(self.work), "-c", "user.name=bench", "-c", "user.email=bench@localhost", *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
-def repository(place: Path, guests: Path) -> Repository:
-    """All manifests of this directory but the Cluster, which is the server's."""
-    found = Repository(place / "home.git", place / "work")
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch", "main", found.bare], check=True)
-    subprocess.run(["git", "clone", "--quiet", found.bare, found.work], check=True, stderr=subprocess.DEVNULL)
-    found.git("checkout", "--quiet", "-B", "main")
-    for file in guests.glob("ct*.yaml"):
-        (found.work / file.name).write_text(file.read_text())
-    found.push("begin")
-    return found
-
-
-@dataclass
-class Server:
-    url: str
-    pid: int
-    repository: Repository
-    sim: Sim
-    token: str = ""
-    client: httpx2.Client = field(default_factory=lambda: httpx2.Client(timeout=60))
-
-    def get(self, path: str) -> Any:
-        answer = self.client.get(f"{self.url}{path}", headers={"Authorization": f"Bearer {self.token}"})
-        answer.raise_for_status()
-        return answer.json()
-
-    def hint(self, revision: str) -> None:
-        body, headers = signed(revision)
-        self.client.post(f"{self.url}/hooks/bench", content=body, headers=headers).raise_for_status()
-
-    def synced(self, revision: str) -> bool:
-        return bool(self.get("/api/v1/sources/bench")["synced"] == revision)
-
-    def memory(self) -> int:
-        """Resident bytes."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found is not None
-        return int(found[1]) * 1024
-
-
-def signed(revision: str) -> tuple[bytes, dict[str, str]]:
-    body = json.dumps({"ref": "refs/heads/main", **({"after": revision} if revision else {})}).encode()
-    proof = hmac.new(HOOK.encode(), body, hashlib.sha256).hexdigest()
-    return body, {"Content-Type": "application/json", "X-Innkeeper-Signature-256": f"sha256={proof}"}
-
-
-@contextlib.contextmanager
-def serving(place: Path, sim: Sim, guests: Path) -> Iterator[Server]:
-    config = place / "config"
-    config.mkdir()
-    (config / "cluster.yaml").write_text((guests / "cluster.yaml").read_text())
-    found = repository(place, guests)
-    source = {
-        "apiVersion": "innkeeper.dev/v1alpha1",
-        "kind": "Source",
-        "metadata": {"name": "bench"},
-        "spec": {"url": str(found.bare), "interval": "12h", "webhook": {"secret": {"env": "BENCH_HOOK"}}},
-    }
-    (config / "source.yaml").write_text(json.dumps(source))
-    words = ["serve", "--listen", "127.0.0.1:0", "--data", str(place / "data"), "--config", str(config)]
-    own = {**environment(), "BENCH_HOOK": HOOK}
-    log = (place / "server.log").open("wb")
-    with log, subprocess.Popen([BIN / "innkeeper", *words], stdout=subprocess.PIPE, stderr=log, env=own) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            if not line:
-                sys.exit((place / "server.log").read_text()[-4000:])
-            ready = json.loads(line)
-            server = Server(ready["url"], process.pid, found, sim)
-            server.token = first_token(server, ready["setup"])
-            yield server
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def first_token(server: Server, setup: str) -> str:
-    """As the first admin: by the one-time link, then a token for the API."""
-    page = server.client.get(setup)
-    secret = re.search(r'name="secret" value="([^"]+)"', page.text)
-    assert secret is not None
-    form = {"csrf": csrf(page), "secret": secret[1], "name": "bench", "password": PASSWORD}
-    done = server.client.post(f"{server.url}/setup", data=form)
-    if done.status_code != 303:
-        sys.exit(f"setup: {done.status_code} {done.text[:500]}")
-    headers = {"X-CSRF-Token": csrf(server.client.get(f"{server.url}/settings"))}
-    wish = {"name": "bench", "role": "operator"}
-    answer = server.client.post(f"{server.url}/api/v1/tokens", json=wish, headers=headers)
-    answer.raise_for_status()
-    return str(answer.json()["secret"])
-
-
-def csrf(page: httpx2.Response) -> str:
-    found = re.search(r'name="csrf" value="([^"]+)"', page.text)
-    assert found is not None, page.text[:500]
-    return found[1]
-
-
-def until(true: Callable[[], bool], what: str, patience: float = 300) -> float:
-    """Seconds until it is so."""
-    start = time.perf_counter()
-    while not true():
-        if time.perf_counter() - start > patience:
-            sys.exit(f"waited in vain: {what}")
-        time.sleep(0.01)
-    return time.perf_counter() - start
+MiB = 1 << 20
+SYNCS_WITHIN = 150.0
+"""Seconds that the many syncs may take; a machine too slow for all of them tells how many it did."""
+WIDE = 1000
+"""Steps of the plan that is shown."""
 
 
 def push_to_guest(server: Server, first: int, times: int = 10) -> list[float]:
@@ -169,8 +42,7 @@ def push_to_guest(server: Server, first: int, times: int = 10) -> list[float]:
         server.hint(server.repository.push(f"guest {number}"))
         until(lambda vmid=10_000 + number: vmid in vmids(server.sim), f"guest {number}")  # type: ignore[misc]
         found.append(time.perf_counter() - start)
-    revision = server.repository.git("rev-parse", "HEAD").strip()
-    until(lambda: server.synced(revision), "the last sync")
+    server.begun()
     return found
 
 
@@ -178,8 +50,17 @@ def vmids(sim: Sim) -> set[int]:
     return {row["vmid"] for row in call(sim, "GET", "/cluster/resources?type=vm", {})}
 
 
-async def webhooks(server: Server, count: int = 2000, at_once: int = 16) -> tuple[float, float]:
-    """Accepted per second, and the 99th percentile of an answer in seconds."""
+@dataclass(frozen=True, slots=True)
+class Webhooks:
+    rate: float
+    """Accepted per second."""
+    slow: float
+    """The 99th percentile of an answer in seconds."""
+    cpu: float
+    """Seconds of CPU for each."""
+
+
+async def webhooks(server: Server, count: int = 2000, at_once: int = 16) -> Webhooks:
     body, headers = signed("")
     seconds: list[float] = []
     numbers = iter(range(count))
@@ -194,10 +75,10 @@ async def webhooks(server: Server, count: int = 2000, at_once: int = 16) -> tupl
                     sys.exit(f"webhook {number}: {answer.status_code} {answer.text}")
                 seconds.append(time.perf_counter() - start)
 
-        begin = time.perf_counter()
+        begin, used = time.perf_counter(), server.cpu()
         await asyncio.gather(*(send() for _ in range(at_once)))
-        whole = time.perf_counter() - begin
-    return count / whole, percentile(seconds, 99)
+        whole, used = time.perf_counter() - begin, server.cpu() - used
+    return Webhooks(count / whole, percentile(seconds, 99), used / count)
 
 
 def percentile(values: list[float], part: int) -> float:
@@ -206,46 +87,120 @@ def percentile(values: list[float], part: int) -> float:
 
 PAGES = {
     "guests, first page": "/guests",
-    "guests, searched": "/guests?q=ct0123",
+    "guests, searched": "/guests?text=ct0123",
     "guests, filtered and sorted": "/guests?sync=Synced&sort=address",
-    "guests, a late page": "/guests?page=60",
+    "guests, a late page": "/guests?start=6000",
     "one guest": "/guests/bench/Container/ct00500",
     "overview": "/",
+    "jobs": "/jobs",
+    "cluster": "/clusters/bench",
 }
+SEARCHES = ("", "ct0123", "10.8.1")
+FILTERS: tuple[dict[str, str], ...] = (
+    {},
+    {"sync": "Synced"},
+    {"health": "Suspended", "source": "bench"},
+    {"node": "pve2", "cluster": "bench"},
+)
+SORTS = ("name", "vmid", "sync", "health", "node", "address", "source", "revision", "created_at")
 
 
-def pages(server: Server, times: int = 40) -> list[tuple[str, float, float]]:
-    """Median and 95th percentile in seconds of each page, asked by a browser's session one after the other."""
-    rows = []
-    for title, path in PAGES.items():
-        seconds = []
-        for _ in range(times):
-            start = time.perf_counter()
-            answer = server.client.get(f"{server.url}{path}")
-            seconds.append(time.perf_counter() - start)
-            answer.raise_for_status()
-        rows.append((title, statistics.median(seconds), percentile(seconds, 95)))
+def combinations() -> list[str]:
+    """Every search with every filter, in every order and direction, at the first page and at a late one."""
+    chosen = itertools.product(SEARCHES, FILTERS, SORTS, ("", "1"), ("", "3000"))
+    return [
+        "/guests?" + urlencode({"text": text, **facets, "sort": sort, "down": down, "start": start})
+        for text, facets, sort, down, start in chosen
+    ]
+
+
+def shown(server: Server, title: str, paths: Iterable[str]) -> str:
+    """A row: median and 95th percentile of these pages, asked by a browser's session one after the other; CPU each."""
+    seconds, used = [], server.cpu()
+    for path in paths:
+        start = time.perf_counter()
+        answer = server.client.get(f"{server.url}{path}", headers={"Accept": "text/html"})
+        seconds.append(time.perf_counter() - start)
+        answer.raise_for_status()
+    each = (server.cpu() - used) / len(seconds)
+    row = (
+        f"| {title} | {statistics.median(seconds) * 1000:.0f} | {percentile(seconds, 95) * 1000:.0f} "
+        f"| {each * 1000:.0f} |"
+    )
+    print(row, flush=True)
+    return row
+
+
+def pages(server: Server, times: int = 40) -> list[str]:
+    rows = [shown(server, title, itertools.repeat(path, times)) for title, path in PAGES.items()]
+    every = combinations()
+    rows.append(shown(server, f"guests, each of {len(every)} searches, filters, orders and pages", every))
+    wide = wide_plan(server)
+    rows.append(shown(server, f"a plan of {WIDE:,} steps", itertools.repeat(f"/jobs/{wide}/plan", times // 4)))
     return rows
 
 
-def many_syncs(server: Server, count: int = 1000) -> tuple[int, int, float]:
-    """Resident bytes after ten syncs and after `count`, and seconds a sync (push, webhook, plan, done)."""
-    early = 0
+def wide_plan(server: Server) -> int:
+    """A job that planned a change of many guests, which nobody carries out."""
+    work = server.repository.work
+    for number in range(WIDE):
+        file = work / f"ct{number:05}.yaml"
+        file.write_text(file.read_text().replace("cores: 2", "cores: 4"))
+    server.repository.push("many", "wide")
+    return _done(server, server.post("/api/v1/sources/bench/plan", {"ref": "wide"})["id"])
+
+
+def _done(server: Server, job: int) -> int:
+    until(lambda: server.get(f"/api/v1/jobs/{job}")["state"] == "succeeded", f"job {job}")
+    return job
+
+
+def pages_meanwhile(server: Server) -> str:
+    """The guests' list while every guest is looked at and planned, which takes the same process's other thread."""
+    job = server.post("/api/v1/sources/bench/sync", {})["id"]
+
+    def asked() -> Iterable[str]:
+        deadline = time.monotonic() + 120
+        for number in itertools.count():
+            if number % 20 == 19 and server.get(f"/api/v1/jobs/{job}")["state"] == "succeeded":
+                return
+            if time.monotonic() > deadline:
+                sys.exit("a sync of all guests took more than two minutes")
+            yield "/guests"
+
+    return shown(server, "guests, first page, while all are synced", asked())
+
+
+def many_syncs(server: Server, count: int = 1000) -> tuple[int, int, int, float]:
+    """How many were done, resident bytes after the tenth and after the last, and seconds a sync.
+
+    Each is a new commit with its webhook: fetched, read, planned, recorded.
+    """
+    early, done = 0, 0
     start = time.perf_counter()
-    for number in range(count):
-        revision = server.repository.push(f"sync {number}")
+    for done, revision in enumerate(server.repository.empty_commits(count), 1):
+        server.repository.move(revision)
         server.hint(revision)
-        until(lambda wanted=revision: server.synced(wanted), f"sync {number}")  # type: ignore[misc]
-        if number == 9:
+        until(lambda wanted=revision: server.synced(wanted), f"sync {done}")  # type: ignore[misc]
+        if done == 10:
             early = server.memory()
-    return early, server.memory(), (time.perf_counter() - start) / count
+        if time.perf_counter() - start > SYNCS_WITHIN:
+            break
+    return done, early, server.memory(), (time.perf_counter() - start) / done
 
 
-def idle(server: Server, seconds: float = 30.0) -> float:
+@dataclass(frozen=True, slots=True)
+class Idle:
+    calls: float
     """Calls a minute to Proxmox while nothing happens."""
-    before = server.sim.calls()
+    cpu: float
+    """The share of one core."""
+
+
+def idle(server: Server, seconds: float = 30.0) -> Idle:
+    before, used = server.sim.calls(), server.cpu()
     time.sleep(seconds)
-    return (server.sim.calls() - before) / seconds * 60
+    return Idle((server.sim.calls() - before) / seconds * 60, (server.cpu() - used) / seconds)
 
 
 def drift(server: Server, times: int = 8) -> list[float]:
@@ -254,8 +209,8 @@ def drift(server: Server, times: int = 8) -> list[float]:
     for number in range(times):
         vmid, node = 10_000 + number, NODES[number % len(NODES)]
         change(server.sim, node, vmid, {"swap": "128"})
-        found.append(until(lambda: bool(server.get("/api/v1/drifts")), f"drift of {vmid}"))
-        until(lambda: not server.get("/api/v1/drifts"), f"healing of {vmid}")
+        found.append(until(lambda: bool(server.get("/api/v1/drifts")), f"drift of {vmid}", 60))
+        until(lambda: not server.get("/api/v1/drifts"), f"healing of {vmid}", 60)
     return found
 
 
@@ -267,66 +222,77 @@ def change(sim: Sim, node: str, vmid: int, params: dict[str, str]) -> None:
         client.put(url, data=params).raise_for_status()
 
 
-def section(place: Path, first: dict[str, object], *, syncs: int = 1000, large: int = 10_000) -> str:
+def section(place: Path, first: dict[str, object]) -> str:
     """Measure, and tell it as a section of the page. `first` is a guest's configuration as Innkeeper makes it."""
+    return f"{HEADING}\n{ABOUT}\n{small(place / 'small')}\n{large(place / 'large', first)}"
+
+
+def small(place: Path, count: int = 50, syncs: int = 1000) -> str:
+    """What a home sees."""
     os.environ |= {key: value for key, value in environment().items() if key == "PVE_TOKEN_SECRET"}
-    small = 50
-    place.mkdir(parents=True)
-    with simulator(place / "small-sim") as sim:
-        guests = declare(place / "small-guests", sim, small)
-        (place / "small").mkdir()
-        with serving(place / "small", sim, guests) as server:
-            begun(server)
+    with simulator(place / "sim") as sim:
+        guests = declare(place / "guests", sim, count)
+        with serving(place / "server", sim, guests) as server:
             pushed = push_to_guest(server, 500)
+            print(f"push to guest: {statistics.median(pushed):.2f} s", flush=True)
             drifted = drift(server)
-            calls = idle(server)
-            rate, slow = asyncio.run(webhooks(server))
-            early, late, each = many_syncs(server, syncs)
-    with simulator(place / "large-sim", seed=populated(first, large)) as sim:
-        guests = declare(place / "large-guests", sim, large)
-        (place / "large").mkdir()
-        with serving(place / "large", sim, guests) as server:
-            begun(server)
-            shown = pages(server)
-    rows = "\n".join(f"| {title} | {middle * 1000:.0f} | {high * 1000:.0f} |" for title, middle, high in shown)
-    return TEXT.format(
-        heading=HEADING,
-        small=small,
-        large=large,
-        syncs=syncs,
+            print(f"drift: {statistics.median(drifted):.2f} s", flush=True)
+            rest = idle(server)
+            print(f"idle: {rest.calls:.0f} calls a minute", flush=True)
+            heard = asyncio.run(webhooks(server))
+            print(f"webhooks: {heard.rate:.0f} a second", flush=True)
+            server.begun()
+            done, early, late, each = many_syncs(server, syncs)
+    return SMALL.format(
+        count=count,
         push=statistics.median(pushed),
         push_worst=max(pushed),
         drift=statistics.median(drifted),
         drift_worst=max(drifted),
-        calls=calls,
-        rate=rate,
-        slow=slow * 1000,
-        early=early / (1 << 20),
-        late=late / (1 << 20),
+        calls=rest.calls,
+        cpu=rest.cpu * 100,
+        rate=heard.rate,
+        slow=heard.slow * 1000,
+        hook_cpu=heard.cpu * 1000,
+        early=early / MiB,
+        late=late / MiB,
         each=each,
-        rows=rows,
+        syncs=done,
     )
 
 
-def begun(server: Server) -> None:
-    revision = server.repository.git("rev-parse", "HEAD").strip()
-    until(lambda: server.synced(revision), "the first sync")
+def large(place: Path, first: dict[str, object], count: int = 10_000) -> str:
+    """What somebody with very many guests sees."""
+    with simulator(place / "sim", seed=populated(first, count)) as sim:
+        guests = declare(place / "guests", sim, count)
+        with serving(place / "server", sim, guests) as server:
+            rows = [*pages(server), pages_meanwhile(server)]
+            rest = idle(server)
+            memory = server.memory()
+    return LARGE.format(count=count, rows="\n".join(rows), calls=rest.calls, cpu=rest.cpu * 100, memory=memory / MiB)
 
 
-TEXT = """{heading}
-`innkeeper serve` with SQLite beside a `pvesim`, a local git repository and whoever asks, all on the same two cores.
-
-| with {small} guests | |
+ABOUT = """`innkeeper serve` with SQLite beside a `pvesim`, a local git repository and whoever asks, all on the same two
+cores. CPU is the server's alone, all threads together: it tells what wall time owes to the others. `python -m bench
+--server` measures this section; `--server small` and `--server large` print one half.
+"""
+SMALL = """| with {count} guests | |
 |---|---:|
 | from `git push` with its webhook to the guest, median (worst) of 10 | {push:.2f} s ({push_worst:.2f} s) |
 | from a change by hand to the server telling of it, median (worst) of 8 | {drift:.2f} s ({drift_worst:.2f} s) |
 | calls a minute to Proxmox while nothing happens | {calls:.0f} |
+| share of a core while nothing happens | {cpu:.1f} % |
 | signed webhooks accepted a second, 16 at once | {rate:.0f} |
 | 99th percentile of their answers | {slow:.0f} ms |
-| a whole sync: push, webhook, fetch, plan, record | {each:.2f} s |
+| CPU for each | {hook_cpu:.1f} ms |
+| a whole sync: commit, webhook, fetch, plan, record | {each:.2f} s |
 | resident memory after 10 syncs, after {syncs:,} | {early:.0f} MiB, {late:.0f} MiB |
-
-| page, with {large:,} guests | median, ms | 95th percentile, ms |
-|---|---:|---:|
-{rows}
 """
+LARGE = """| page, with {count:,} guests | median, ms | 95th percentile, ms | CPU, ms |
+|---|---:|---:|---:|
+{rows}
+
+While nothing happens, {count:,} guests cost {calls:.0f} calls a minute to Proxmox and {cpu:.0f} % of a core. Resident
+memory after all of this: {memory:.0f} MiB.
+"""
+PARTS = ("small", "large")

@@ -12,13 +12,13 @@ from typing import Literal
 from innkeeper.control import branches, clusters, forming, looking, offering
 from innkeeper.control.actors import Actor
 from innkeeper.control.errors import NotFound
-from innkeeper.control.forms import Form, FormOptions, Preview
+from innkeeper.control.forms import Form, FormOptions, Preview, ProfileOptions
 from innkeeper.control.house import House
 from innkeeper.control.looking import Overview
 from innkeeper.control.operating import snapshot_name
 from innkeeper.control.ports import Finding, Hint, NodeUse, Snapshot, Task
 from innkeeper.control.requests import request
-from innkeeper.engine.errors import Conflict, EngineError, Stalled
+from innkeeper.engine.errors import Conflict, Stalled
 from innkeeper.model.jobs import ENDED, Job, JobType, Request
 from innkeeper.model.objects import Cluster, Ref
 from innkeeper.model.plan import Json
@@ -109,17 +109,18 @@ class Commands:
         return await request(self.house, again, retry_of=job)
 
     async def webhook(self, source: str, hint: Hint) -> tuple[Job | None, str]:
-        """What a genuine webhook leads to: a job, or none and the reason. It chooses nothing but the moment."""
+        """What a genuine webhook leads to: a job, or none and the reason. It chooses nothing but the moment.
+
+        Its delivery counts as received once its job is recorded: whoever got no answer is heard when they try again.
+        """
         house = self.house
         house.source(source)
-        if hint.delivery and not await house.store.new_delivery(source, hint.delivery, house.now()):
+        if hint.delivery and await house.store.delivered(source, hint.delivery):
             return None, "this delivery was received before"
-        try:
-            return await self._hinted(source, hint)
-        except EngineError:
-            if hint.delivery:  # its sender tries again, and is to be heard then
-                await house.store.forget_delivery(source, hint.delivery)
-            raise
+        job, reason = await self._hinted(source, hint)
+        if hint.delivery:
+            await house.store.add_delivery(source, hint.delivery, house.now())
+        return job, reason
 
     async def _hinted(self, source: str, hint: Hint) -> tuple[Job | None, str]:
         house, found = self.house, self.house.source(source)
@@ -215,6 +216,10 @@ class Commands:
     async def options(self, source: str = "") -> FormOptions:
         """What a form may offer; of the first source that forms may write to, where none is named."""
         return await offering.options(self.house, source)
+
+    async def profiles(self) -> Sequence[ProfileOptions]:
+        """What a new workload may be; of the first source that forms may write to."""
+        return await offering.profiles(self.house, offering.first(self.house))
 
     async def form_of(self, source: str, ref: Ref) -> Form:
         """The form that edits a guest."""

@@ -88,7 +88,7 @@ async def preview(house: House, form: Form) -> Preview:
         prepared = await _prepared(house, source, changed, form.ref)
     problems += [_of(item) for item in prepared.plan.diagnostics]
     guest = next((item for item in changed.loaded.declared.guests if item.ref == form.ref), None)
-    profiles = {item.name: item for item in await offering.profiles(house, source)}
+    profiles = {item.name: item for item in await offering.profiles(house, source.name)}
     actions = profiles[form.profile].actions if form.profile in profiles else ()
     service = _service(source, guest) if guest is not None and form.expose else {}
     return Preview(files, prepared.plan, tuple(problems), revision, service, actions)

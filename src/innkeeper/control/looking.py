@@ -9,9 +9,9 @@ from innkeeper.control.errors import NotFound
 from innkeeper.control.house import House
 from innkeeper.control.memory import Counts, GuestQuery
 from innkeeper.control.ports import Finding, Link, NodeUse, Snapshot, Task
-from innkeeper.engine.errors import EngineError, Stalled, Waiting
+from innkeeper.engine.errors import Conflict, EngineError, Stalled, Waiting
 from innkeeper.model.jobs import Job
-from innkeeper.model.objects import Declared, Ref
+from innkeeper.model.objects import Declared, GuestKind, Ref
 from innkeeper.model.records import Drift, GuestRecord, SourceRecord
 
 _SHOWN = 20
@@ -42,18 +42,15 @@ async def overview(house: House) -> Overview:
         if job.state in ("failed", "succeeded", "waiting"):
             newest.setdefault((job.request.source, job.request.type), job)
     sick = await store.guests(GuestQuery(health=("Degraded", "Missing"), limit=_SHOWN))
-    unsettled = await store.guests(GuestQuery(sync=("OutOfSync",), limit=1000))
-    reboot = [
-        item for item in unsettled.guests if any(condition.type == "PendingReboot" for condition in item.conditions)
-    ]
+    reboot = await store.guests(GuestQuery(conditions=("PendingReboot",), limit=_SHOWN))
     records = [await store.source(name) for name in house.sources]
     return Overview(
         counts=await store.counts(),
         failed=tuple(job for job in newest.values() if job.state == "failed")[:_SHOWN],
         waiting=await store.jobs(states=("waiting",), limit=_SHOWN),
-        drifted=tuple(item for item in await store.drifts() if item.ignored_until is None)[:_SHOWN],
+        drifted=await store.drifts(ignored=False, limit=_SHOWN),
         degraded=sick.guests,
-        reboot=tuple(reboot[:_SHOWN]),
+        reboot=reboot.guests,
         sources=tuple(item for item in records if item.error or item.suspended or item.pinned),
         recent=recent[:_SHOWN],
     )
@@ -74,8 +71,12 @@ async def snapshots(house: House, source: str, ref: Ref) -> Sequence[Snapshot]:
     record = await known(house, source, ref)
     async with _link(house, record) as link:
         assert record.vmid is not None
-        seen = await link.guest(record.vmid)
-        return await link.snapshots(seen) if seen is not None else ()
+        kind: GuestKind = "Container" if record.ref.kind == "Container" else "VirtualMachine"
+        try:
+            return await link.snapshots(kind, record.node, record.vmid)
+        except Conflict:  # it is not there any more: it has moved, or is gone
+            seen = await link.guest(record.vmid)
+            return await link.snapshots(seen.kind, seen.node, seen.vmid) if seen is not None else ()
 
 
 @asynccontextmanager

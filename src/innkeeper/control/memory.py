@@ -111,7 +111,16 @@ class Store(Protocol):
     async def put_drift(self, found: Sequence[Drift], source: str) -> tuple[Drift, ...]:
         """What drifts now; ends what is not among it. Returns what is new (ids filled in)."""
 
-    async def drifts(self, *, source: str = "", ref: Ref | None = None, ended: bool = False) -> tuple[Drift, ...]: ...
+    async def drifts(
+        self,
+        *,
+        source: str = "",
+        ref: Ref | None = None,
+        ended: bool = False,
+        ignored: bool = True,
+        limit: int | None = None,
+    ) -> tuple[Drift, ...]:
+        """Newest first. `ended`: those that are over, too; not `ignored`: without those that are left alone."""
     async def ignore_drift(self, drift: int, until: datetime | None) -> Drift | None: ...
 
     async def source(self, name: str) -> SourceRecord: ...
@@ -119,11 +128,11 @@ class Store(Protocol):
     async def add_revision(self, revision: Revision) -> None: ...
     async def revisions(self, source: str, limit: int = 50) -> tuple[Revision, ...]: ...
 
-    async def new_delivery(self, source: str, delivery: str, at: datetime) -> bool:
-        """Whether a webhook's delivery id is seen for the first time."""
+    async def delivered(self, source: str, delivery: str) -> bool:
+        """Whether a webhook of this delivery id was received lately."""
 
-    async def forget_delivery(self, source: str, delivery: str) -> None:
-        """It led to nothing: its repetition is new."""
+    async def add_delivery(self, source: str, delivery: str, at: datetime) -> None:
+        """It was received; again is as good as once."""
 
     async def audit(self, entry: Entry) -> None: ...
     async def audits(self, *, before: int | None = None, limit: int = 100) -> tuple[Entry, ...]: ...

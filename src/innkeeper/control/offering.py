@@ -3,12 +3,15 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cache
 from ipaddress import IPv4Interface, IPv4Network
+
+from pydantic import TypeAdapter, ValidationError
 
 from innkeeper.control.forms import ClusterOptions, FormOptions, ProfileOptions
 from innkeeper.control.house import House
 from innkeeper.control.memory import GuestQuery
-from innkeeper.control.rendering import render
 from innkeeper.engine.errors import EngineError
 from innkeeper.engine.ports import Scope
 from innkeeper.manifests.files import bundled_profiles
@@ -16,48 +19,63 @@ from innkeeper.manifests.loading import load
 from innkeeper.model.objects import Cluster, Profile
 from innkeeper.model.observed import ClusterView
 from innkeeper.model.records import GuestRecord
-from innkeeper.model.sources import Source
 from innkeeper.model.units import GiB, MiB, parse_quantity
 from innkeeper.planner.policy import Unreachable
 from innkeeper.planner.templates import short_names
 
 MOST = 1_000_000
+_KEPT = TypeAdapter(tuple[ProfileOptions, ...])
 
 
 async def options(house: House, source: str = "") -> FormOptions:
-    writable = tuple(sorted(name for name, item in house.sources.items() if item.spec.write))
-    chosen = source or next(iter(writable), next(iter(sorted(house.sources)), ""))
+    chosen = source or first(house)
     if not chosen:
-        return FormOptions("", profiles=await _bundled())
+        return FormOptions("", profiles=_bundled())
     found = house.source(chosen)
     page = await house.store.guests(GuestQuery(limit=MOST))
     names = [name for name in sorted(house.clusters) if found.spec.clusters is None or name in found.spec.clusters]
     clusters = await asyncio.gather(*(_cluster(house, house.clusters[name], page.guests) for name in names))
     return FormOptions(
         source=chosen,
-        sources=writable,
+        sources=_writable(house),
         clusters=tuple(clusters),
-        profiles=await profiles(house, found),
+        profiles=await profiles(house, chosen),
         below=found.spec.write or "",
         pull=found.spec.propose,
     )
 
 
-async def profiles(house: House, source: Source) -> tuple[ProfileOptions, ...]:
-    """The repository's own as they were seen last, and those that come with Innkeeper."""
-    own: tuple[Profile, ...] = ()
-    revision = (await house.store.source(source.name)).seen
-    if revision:
-        try:
-            own = (await render(house, source, revision)).loaded.declared.profiles
-        except EngineError:
-            own = ()
+def first(house: House) -> str:
+    """The source that a form means where it names none: one that forms may write to, if there is any."""
+    return next(iter(_writable(house)), next(iter(sorted(house.sources)), ""))
+
+
+def _writable(house: House) -> tuple[str, ...]:
+    return tuple(sorted(name for name, item in house.sources.items() if item.spec.write))
+
+
+async def keep_profiles(house: House, source: str, own: Iterable[Profile]) -> None:
+    """Remember what a repository offers when it is read anyway: no page can wait for ten thousand manifests."""
+    await house.store.put_value(_key(source), _KEPT.dump_python(tuple(map(_profile, own)), mode="json", by_alias=True))
+
+
+async def profiles(house: House, source: str) -> tuple[ProfileOptions, ...]:
+    """The repository's own as they were read last, and those that come with Innkeeper."""
+    own: tuple[ProfileOptions, ...] = ()
+    with suppress(ValidationError):  # what another version kept; the next look at the repository keeps it anew
+        own = _KEPT.validate_python(await house.store.value(_key(source)) or ())
     hidden = {item.name for item in own}
-    return (*(_profile(item) for item in own), *(item for item in await _bundled() if item.name not in hidden))
+    return (*own, *(item for item in _bundled() if item.name not in hidden))
 
 
-async def _bundled() -> tuple[ProfileOptions, ...]:
-    loaded = await asyncio.to_thread(load, list(bundled_profiles().values()))
+def _key(source: str) -> str:
+    return f"profiles/{source}"
+
+
+@cache
+def _bundled() -> tuple[ProfileOptions, ...]:
+    """They change with the package only."""
+    loaded = load(list(bundled_profiles().values()))
     return tuple(_profile(item, bundled=True) for item in loaded.declared.profiles)
 
 

@@ -136,7 +136,7 @@ async def take_back(run: Run, links: Mapping[str, Link | Unreachable], found: It
 async def restore(run: Run) -> Outcome:
     name, ref = snapshot_name(str(run.job.request.payload["name"])), _ref(run.job.request.only[0])
     async with _reached(run, run.job.request.source, ref) as (link, seen):
-        if name not in {item.name for item in await link.snapshots(seen)}:
+        if name not in {item.name for item in await link.snapshots(seen.kind, seen.node, seen.vmid)}:
             raise Stalled(f"{ref} has no snapshot {name}", "Look at the list of its snapshots.")
         await _not_own(run, ref, "restored")
         await _go_back(run, link, seen, ref, name)
@@ -185,7 +185,7 @@ async def before(run: Run, links: Mapping[str, Link | Unreachable], plan: Plan) 
 
 
 async def take(run: Run, link: Link, seen: ObservedGuest, name: str) -> None:
-    if name in {item.name for item in await link.snapshots(seen)}:
+    if name in {item.name for item in await link.snapshots(seen.kind, seen.node, seen.vmid)}:
         run.say(f"snapshot {name} is there already", guest=_called(seen))
         return
     params = (("snapname", name), ("description", f"Innkeeper, job {run.job.id}"))
@@ -194,7 +194,7 @@ async def take(run: Run, link: Link, seen: ObservedGuest, name: str) -> None:
 
 
 async def remove(run: Run, link: Link, seen: ObservedGuest, name: str) -> None:
-    if name not in {item.name for item in await link.snapshots(seen)}:
+    if name not in {item.name for item in await link.snapshots(seen.kind, seen.node, seen.vmid)}:
         return
     operation = Operation("snapshot", "DELETE", f"{calls.of(seen)}/snapshot/{name}")
     await _call(run, link, operation, Ref(seen.kind, _called(seen)))
@@ -205,7 +205,9 @@ async def _thin(run: Run, link: Link, seen: ObservedGuest, name: str, keep: int)
     if keep < 1 or not name.startswith(OURS):
         return
     stem = name.rpartition("-")[0]
-    ours = [item for item in await link.snapshots(seen) if item.name.rpartition("-")[0] == stem]
+    ours = [
+        item for item in await link.snapshots(seen.kind, seen.node, seen.vmid) if item.name.rpartition("-")[0] == stem
+    ]
     ours.sort(key=lambda item: (item.at is not None, item.at))
     for item in ours[:-keep]:
         await remove(run, link, seen, item.name)

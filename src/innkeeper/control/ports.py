@@ -14,7 +14,7 @@ from innkeeper.engine.inside import Insider
 from innkeeper.engine.ports import Hypervisor
 from innkeeper.model.exposure import Expose
 from innkeeper.model.jobs import Job
-from innkeeper.model.objects import Cluster, Declared, Ref
+from innkeeper.model.objects import Cluster, Declared, GuestKind, Ref
 from innkeeper.model.observed import ObservedGuest
 from innkeeper.model.plan import Json
 from innkeeper.planner.policy import Unreachable
@@ -244,7 +244,9 @@ class Link(Hypervisor, Protocol):
         The fingerprint is the same while nothing has changed that the list shows.
         """
 
-    async def snapshots(self, guest: ObservedGuest) -> tuple[Snapshot, ...]: ...
+    async def snapshots(self, kind: GuestKind, node: str, vmid: int) -> tuple[Snapshot, ...]:
+        """Conflict: that node has no such guest."""
+
     async def tasks(self, vmid: int, limit: int = 50) -> tuple[Task, ...]:
         """The newest tasks of a guest, wherever they ran; newest first."""
 

@@ -7,7 +7,7 @@ once. Every run looks anew, so that it does not matter where the one before it e
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from innkeeper.control import branches, grafting, notices, operating, publishing, recording
+from innkeeper.control import branches, grafting, notices, offering, operating, publishing, recording
 from innkeeper.control.approval import Wish, bold, grave, harmless
 from innkeeper.control.blaming import blamed
 from innkeeper.control.comment import summary
@@ -170,6 +170,7 @@ async def _reach(run: Run, source: Source, revision: str, within: str = "", *, a
     shown = within if job.request.type == "configure" else revision
     await house.store.update_job(job.id, ("running",), revision=shown)
     rendered = await render(house, source, revision, within)
+    await offering.keep_profiles(house, source.name, rendered.loaded.declared.profiles)
     former = await records_of(run, source.name)
     if rendered.empty and not former:
         return Outcome("succeeded", "nothing is declared yet", revision=revision)

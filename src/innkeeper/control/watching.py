@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import cast
 
-from innkeeper.control import clusters, notices, publishing, recording
+from innkeeper.control import clusters, notices, offering, publishing, recording
 from innkeeper.control.fields import value_at
 from innkeeper.control.house import House
 from innkeeper.control.locating import located
@@ -234,6 +234,7 @@ class Watch:
         rendered = await synced(house, source)
         if rendered is None or not rendered.loaded.ok:
             return True
+        await offering.keep_profiles(house, source.name, rendered.loaded.declared.profiles)
         if any(guest.spec.health for guest in rendered.loaded.declared.guests):
             self._checking.add(source.name)
         else:

@@ -11,15 +11,15 @@ from typing import Any
 
 from innkeeper.control.ports import NodeUse, Snapshot, Task
 from innkeeper.engine.errors import EngineError
-from innkeeper.model.observed import ObservedGuest
+from innkeeper.model.objects import GuestKind
 from innkeeper.proxmox.listing import FOLDERS, KINDS
 from innkeeper.proxmox.session import Load, Session
 
 
-async def snapshots(session: Session, guest: ObservedGuest) -> tuple[Snapshot, ...]:
+async def snapshots(session: Session, kind: GuestKind, node: str, vmid: int) -> tuple[Snapshot, ...]:
     """In the order that they were taken; the state of this moment, which Proxmox calls `current`, left out."""
-    path = f"/nodes/{guest.node}/{FOLDERS[guest.kind]}/{guest.vmid}/snapshot"
-    rows = [row for row in await session.get(path, guest.node) if row.get("name") != "current"]
+    path = f"/nodes/{node}/{FOLDERS[kind]}/{vmid}/snapshot"
+    rows = [row for row in await session.get(path, node) if row.get("name") != "current"]
     found = [
         Snapshot(
             name=str(row["name"]),

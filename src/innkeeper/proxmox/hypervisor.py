@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from innkeeper.engine.errors import Conflict, EngineError, Waiting
 from innkeeper.engine.ports import Log, Scope
 from innkeeper.model.diagnostics import Diagnostic
-from innkeeper.model.objects import Cluster
+from innkeeper.model.objects import Cluster, GuestKind
 from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.plan import Operation
 from innkeeper.proxmox import interfaces, listing, observe, tasks
@@ -98,11 +98,11 @@ class Proxmox:
                 if ("start", "1") in params and (vmid := target(operation.path, params)) is not None:
                     await self._settle(vmid, log, None)
 
-    async def snapshots(self, guest: ObservedGuest) -> "tuple[Snapshot, ...]":
+    async def snapshots(self, kind: GuestKind, node: str, vmid: int) -> "tuple[Snapshot, ...]":
         """See Link.snapshots."""
         from innkeeper.proxmox import history  # what only a server asks for
 
-        return await history.snapshots(self.session, guest)
+        return await history.snapshots(self.session, kind, node, vmid)
 
     async def tasks(self, vmid: int, limit: int = 50) -> "tuple[Task, ...]":
         """See Link.tasks."""

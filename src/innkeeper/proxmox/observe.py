@@ -154,7 +154,8 @@ async def read_one(session: Session, row: Row, *, power: bool) -> ObservedGuest:
 async def glance(session: Session, vmids: Collection[int]) -> tuple[str, dict[int, ObservedGuest]]:
     """What a poll of the list shows, and those of these guests that are in it, read or with the reason why not."""
     rows: Rows = await session.get("/cluster/resources")
-    known = listing.read_guests(rows)
+    wanted = frozenset(vmids)
+    known = listing.read_guests([row for row in rows if row["type"] in listing.KINDS and int(row["vmid"]) in wanted])
 
     async def look(row: Row) -> ObservedGuest:
         try:

@@ -30,6 +30,9 @@ from innkeeper.web.parts import Parts
 
 _WATCH_SECONDS = 0.5
 _TRIES = 30
+_SWITCH = 0.0005
+"""Seconds after which the thread that computes lets the other one go on. A page changes threads at every statement of
+the database; with Python's own 5 ms each of them would wait that long while a plan of many guests is made."""
 
 
 def as_json(ready: Mapping[str, object]) -> None:
@@ -41,6 +44,7 @@ def as_json(ready: Mapping[str, object]) -> None:
 def serve(settings: Settings, listen: str, ready: Callable[[Mapping[str, object]], None] = as_json) -> None:
     """Until SIGTERM or SIGINT. Stalled: it cannot start, or it ended by itself. `ready` gets `url` and `setup`."""
     logs.configure()
+    sys.setswitchinterval(_SWITCH)
     # uvicorn hands a signal on to whoever was there before, once it has ended: we go on to end the rest in order.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)

@@ -221,9 +221,19 @@ class SqlStore:
                 new.append(rows.drift_of(row))
         return tuple(new)
 
-    async def drifts(self, *, source: str = "", ref: Ref | None = None, ended: bool = False) -> tuple[Drift, ...]:
+    async def drifts(
+        self,
+        *,
+        source: str = "",
+        ref: Ref | None = None,
+        ended: bool = False,
+        ignored: bool = True,
+        limit: int | None = None,
+    ) -> tuple[Drift, ...]:
         drift = tables.drifts.c
-        query = select(tables.drifts).order_by(drift.id.desc())
+        query = select(tables.drifts).order_by(drift.id.desc()).limit(limit)
+        if not ignored:
+            query = query.where(drift.ignored_until.is_(None))
         if not ended:
             query = query.where(drift.ended_at.is_(None))
         if source:
@@ -267,18 +277,18 @@ class SqlStore:
         async with self._database.read() as connection:
             return tuple(map(rows.revision_of, (await connection.execute(query)).mappings()))
 
-    async def new_delivery(self, source: str, delivery: str, at: datetime) -> bool:
+    async def delivered(self, source: str, delivery: str) -> bool:
+        at = tables.deliveries.c
+        query = select(at.at).where(at.source == source, at.digest == _digest(delivery))
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).first() is not None
+
+    async def add_delivery(self, source: str, delivery: str, at: datetime) -> None:
         put = self._database.insert(tables.deliveries).values(source=source, digest=_digest(delivery), at=at)
         old = delete(tables.deliveries).where(tables.deliveries.c.at < at - DELIVERIES_KEPT)
         async with self._database.write() as connection:
             await connection.execute(old)
-            added = await connection.execute(put.on_conflict_do_nothing().returning(tables.deliveries.c.at))
-            return added.first() is not None
-
-    async def forget_delivery(self, source: str, delivery: str) -> None:
-        one = (tables.deliveries.c.source == source) & (tables.deliveries.c.digest == _digest(delivery))
-        async with self._database.write() as connection:
-            await connection.execute(delete(tables.deliveries).where(one))
+            await connection.execute(put.on_conflict_do_nothing())
 
     # What was done, and small facts
 

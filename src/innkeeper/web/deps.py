@@ -78,17 +78,18 @@ Admin = Annotated[Actor, Depends(Require("admin"))]
 Signed = Annotated[None, Depends(Require("anyone", signed=True))]
 
 
-def parts_of(request: Request) -> Parts:
+# These wait for nothing, and are async nevertheless: FastAPI sends every plain function through a pool of threads.
+async def parts_of(request: Request) -> Parts:
     parts: Parts = request.app.state.parts
     return parts
 
 
-def limits_of(request: Request) -> Limits:
+async def limits_of(request: Request) -> Limits:
     limits: Limits = request.app.state.limits
     return limits
 
 
-def address_of(request: Request) -> str:
+async def address_of(request: Request) -> str:
     """Where the request came from: the peer, or whom a trusted proxy names."""
     return request.client.host if request.client else ""
 
@@ -100,8 +101,8 @@ Address = Annotated[str, Depends(address_of)]
 
 async def recognise(request: Request) -> Caller | None:
     """The caller by the bearer token, else by the session's cookie; a bad token is never passed over for a cookie."""
-    parts = parts_of(request)
-    address = address_of(request)
+    parts = await parts_of(request)
+    address = await address_of(request)
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         found = await parts.accounts.by_token(secret.strip())
@@ -120,7 +121,7 @@ async def recognise(request: Request) -> Caller | None:
 async def _from_our_page(request: Request, session: Session | None) -> None:
     """The request was made by one of our own pages: by what the browser says of itself, and by the page's token."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    ours = {request.headers.get("host", ""), urlsplit(parts_of(request).url).netloc}
+    ours = {request.headers.get("host", ""), urlsplit((await parts_of(request)).url).netloc}
     foreign = urlsplit(origin).netloc not in ours if origin is not None else site not in (None, "same-origin", "none")
     expected = session.csrf if session else cookies.read(request, "form")
     given = request.headers.get("x-csrf-token") or await _field(request, "csrf")

@@ -62,6 +62,23 @@ async def test_options_are_what_exists(tmp_path: Path) -> None:
         assert str(names["static-website"].allowed["memory"].min) == "256Mi"
 
 
+async def test_profiles_are_known_without_asking_anybody(tmp_path: Path) -> None:
+    async with home(tmp_path, WRITES) as house:
+        assert {item.bundled for item in await house.commands.profiles()} == {True}
+        house.upstream.push(
+            db=container("db", 10000),
+            own="apiVersion: innkeeper.dev/v1alpha1\nkind: Profile\nmetadata: {name: shop}\n"
+            "spec:\n  supportedKinds: [Container]\n"
+            "  allowed: {memory: {min: 256Mi, max: 2Gi}}\n  defaults: {cpu: {cores: 2}}\n",
+        )
+        await house.sync()
+        house.calls.clear()
+        shop = next(item for item in await house.commands.profiles() if item.name == "shop")
+        assert (shop.bundled, shop.cores, shop.kinds) == (False, 2, ("Container",))
+        assert shop.allowed["memory"].max == "2Gi"
+        assert not house.calls
+
+
 async def test_a_form_becomes_a_guest(tmp_path: Path) -> None:
     async with home(tmp_path, WRITES) as house:
         house.upstream.push("nothing yet")

@@ -452,6 +452,9 @@ class Staged(Commands):
         )
         return FormOptions(source or "homelab", ("homelab",), (cluster,), PROFILES, "guests", False)
 
+    async def profiles(self) -> Sequence[ProfileOptions]:
+        return PROFILES
+
     async def form_of(self, source: str, ref: Ref) -> Form:
         return Form(source, name=ref.name, profile="static-website", cluster="attic", memory=1024, original=str(ref))
 

@@ -84,15 +84,18 @@ async def test_revisions_are_listed_in_the_order_of_their_syncs(store: Store) ->
     assert len(await store.revisions("work")) == 1
 
 
-async def test_a_delivery_is_new_once_and_forgotten_after_a_week(database: str, store: Store) -> None:
+async def test_a_delivery_is_known_by_its_source_and_forgotten_after_a_week(database: str, store: Store) -> None:
+    long = "d" * 5000
     other, _ = await open_store(database)
-    heard = await asyncio.gather(*(each.new_delivery("home", "d" * 5000, NOW) for each in (store, other) * 5))
+    assert not await store.delivered("home", long)
+    await asyncio.gather(*(each.add_delivery("home", long, NOW) for each in (store, other) * 5))
+    assert await other.delivered("home", long)
     await other.close()
-    assert sum(heard) == 1
-    assert await store.new_delivery("work", "d" * 5000, NOW)
-    assert not await store.new_delivery("home", "d" * 5000, NOW + timedelta(days=6))
-    assert await store.new_delivery("home", "other", NOW + timedelta(days=8))
-    assert await store.new_delivery("home", "d" * 5000, NOW + timedelta(days=8)), "so that the table stays small"
+    assert not await store.delivered("work", long)
+    await store.add_delivery("home", "other", NOW + timedelta(days=6))
+    assert await store.delivered("home", long)
+    await store.add_delivery("home", "third", NOW + timedelta(days=8))
+    assert not await store.delivered("home", long), "so that the table stays small"
 
 
 async def test_the_audit_log_is_only_added_to(database: str, store: Store) -> None:

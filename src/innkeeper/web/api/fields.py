@@ -27,5 +27,5 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def ref_of(kind: GuestKind, name: NameInPath) -> Ref:
+async def ref_of(kind: GuestKind, name: NameInPath) -> Ref:
     return Ref(kind, name)

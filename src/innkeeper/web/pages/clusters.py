@@ -76,6 +76,7 @@ async def cluster(request: Request, name: str, actor: Viewer, parts: Services) -
         "cluster.html",
         item=view,
         heat=heat(living.guests, [node.name for node in view.nodes]),
+        unmapped=living.total - len(living.guests),
         findings=findings,
         unexamined=unexamined,
     )

@@ -5,8 +5,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from innkeeper.control.forms import ProfileOptions
-from innkeeper.engine.errors import EngineError
 from innkeeper.web.deps import Services, Viewer
 from innkeeper.web.render import page
 
@@ -16,13 +14,7 @@ _LIMIT = 100
 
 @router.get("/profiles")
 async def profiles(request: Request, actor: Viewer, parts: Services) -> Response:
-    found: tuple[ProfileOptions, ...] = ()
-    problem = ""
-    try:
-        found = (await parts.commands.options()).profiles
-    except EngineError as error:
-        problem = error.message
-    return page(request, "profiles.html", profiles=found, problem=problem)
+    return page(request, "profiles.html", profiles=await parts.commands.profiles())
 
 
 @router.get("/audit")
