@@ -1,12 +1,12 @@
 """The control plane's memory in SQL: the port `Store` on SQLite and PostgreSQL alike."""
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, Table, bindparam, case, delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from innkeeper.control.memory import Counts, GuestQuery, GuestTally, Page
@@ -20,6 +20,11 @@ from innkeeper.store.database import Database
 DELIVERIES_KEPT = timedelta(days=7)
 """No forge delivers the same event again after that."""
 _GUEST_KEY = ("source", "kind", "name")
+_WORST_FIRST: Mapping[str, tuple[str, ...]] = {
+    "sync": ("OutOfSync", "Unknown", "Synced"),
+    "health": ("Missing", "Degraded", "Unknown", "Progressing", "Suspended", "Healthy"),
+}
+"""Who sorts by these looks for trouble, not for a letter."""
 _JOB_CHANGES = frozenset(field.name for field in fields(Job)) - {"id", "request", "created_at", "retry_of"}
 _SOURCE_CHANGES = frozenset(field.name for field in fields(SourceRecord)) - {"name"}
 
@@ -357,13 +362,22 @@ def _page(query: GuestQuery) -> Select[Any]:
     """
     guest = tables.guests.c
     columns = dict.fromkeys((query.sort, "name", "kind", "source"))
-    order = [guest[key].desc() if query.descending else guest[key].asc() for key in columns]
+    ranks = [_rank(key) for key in columns]
+    order = [rank.desc() if query.descending else rank.asc() for rank in ranks]
     if guest[query.sort].nullable:
         order[0] = order[0].nulls_last()
     keys = _matching(select(*(guest[key] for key in columns)), query)
     found = keys.order_by(*order).offset(query.offset).limit(query.limit).subquery().c
     same = (found.source == guest.source) & (found.kind == guest.kind) & (found.name == guest.name)
     return _whole().join(found.source.table, same).order_by(*order)
+
+
+def _rank(key: str) -> ColumnElement[Any]:
+    """What a column sorts by."""
+    column = tables.guests.c[key]
+    if key not in _WORST_FIRST:
+        return column
+    return case({word: place for place, word in enumerate(_WORST_FIRST[key])}, value=column, else_=-1)
 
 
 async def _forget(connection: AsyncConnection, table: Table, source: str, refs: Collection[Ref]) -> None:

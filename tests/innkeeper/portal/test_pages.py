@@ -132,6 +132,23 @@ def test_the_list_is_searched_while_typing_and_the_address_can_be_shared(opened:
     assert page.locator("th[aria-sort=descending]").inner_text() == "Id ↓" or page.locator("th[aria-sort]").count() == 1
 
 
+def test_what_narrows_the_list_is_said_and_stays_while_it_is_searched(opened: Open) -> None:
+    page = opened()
+    page.goto("/")
+    page.get_by_role("link", name="wait for a restart").click()
+    names = page.locator("#guests tbody th .guest")
+    expect(names).to_have_text(["docs", "photos"])
+    expect(page.locator("main")).to_contain_text("Waits for a restart")
+    page.locator("#text").fill("photo")
+    expect(names).to_have_text(["photos"])
+    page.goto("/guests?node=pve1&sort=health")
+    page.get_by_label("Sync").select_option("OutOfSync")
+    expect(page).to_have_url(re.compile("sync=OutOfSync.*node=pve1"))
+    page.get_by_role("link", name="Show others, too").click()
+    expect(page).to_have_url(re.compile(r"/guests\?sync=OutOfSync&sort=health$"))
+    expect(names.first).to_have_text("mail")  # missing: what is worst comes first
+
+
 def test_a_page_looks_again_when_something_changes_and_keeps_the_focus(opened: Open, portal: Portal) -> None:
     page = opened()
     page.goto("/jobs/5")

@@ -71,6 +71,12 @@ QUERIES = st.builds(
 )
 
 
+WORST_FIRST = {
+    "sync": ["OutOfSync", "Unknown", "Synced"],
+    "health": ["Missing", "Degraded", "Unknown", "Progressing", "Suspended", "Healthy"],
+}
+
+
 def naive(world: list[GuestRecord], query: GuestQuery) -> tuple[tuple[GuestRecord, ...], int]:
     def wanted(record: GuestRecord) -> bool:
         words = (record.ref.name, record.hostname, record.address, record.node, str(record.vmid or ""))
@@ -86,7 +92,8 @@ def naive(world: list[GuestRecord], query: GuestQuery) -> tuple[tuple[GuestRecor
         )
 
     def value(record: GuestRecord) -> object:
-        return record.ref.name if query.sort == "name" else getattr(record, query.sort)
+        found = record.ref.name if query.sort == "name" else getattr(record, query.sort)
+        return WORST_FIRST[query.sort].index(found) if query.sort in WORST_FIRST else found
 
     found = [record for record in world if wanted(record)]
     found.sort(key=lambda record: (record.ref.name, record.ref.kind, record.source), reverse=query.descending)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from fastapi import APIRouter, Request
@@ -21,7 +22,7 @@ from innkeeper.web.views import listing
 from innkeeper.web.views.comparing import compare
 from innkeeper.web.views.planview import change_view
 from innkeeper.web.views.timeline import timeline
-from innkeeper.web.views.words import HEALTH, SYNC, guest_path
+from innkeeper.web.views.words import CONDITIONS, HEALTH, SYNC, guest_path
 
 router = APIRouter()
 T = TypeVar("T")
@@ -46,6 +47,7 @@ async def guests(request: Request, actor: Viewer, parts: Services) -> Response:
         page=found,
         columns=listing.COLUMNS,
         facets=_facets(parts, query, sorted(await parts.commands.clusters())),
+        narrowed=_narrowed(query),
         filtered=listing.filtered(query),
         sort_address=lambda sort: listing.sorted_by(query, sort),
         earlier=listing.earlier(query),
@@ -60,6 +62,22 @@ def _facets(parts: Parts, query: GuestQuery, clusters: Sequence[str]) -> tuple[o
         ("health", "Health", query.health, [*_SICK, *((word, mark.word) for word, mark in HEALTH.items())]),
         ("source", "Source", query.sources, [(name, name) for name in sorted(house.sources)]),
         ("cluster", "Cluster", query.clusters, [(name, name) for name in clusters]),
+    )
+
+
+def _narrowed(query: GuestQuery) -> tuple[tuple[str, str, str, str], ...]:
+    """What narrows the list without a field of its own: name and value in the address, words, the list without it."""
+    found = (
+        ("node", query.nodes, "on " + ", ".join(query.nodes), replace(query, nodes=(), offset=0)),
+        (
+            "condition",
+            query.conditions,
+            ", ".join(CONDITIONS.get(item, ("", item))[1] for item in query.conditions),
+            replace(query, conditions=(), offset=0),
+        ),
+    )
+    return tuple(
+        (name, ",".join(values), words, listing.to_address(rest)) for name, values, words, rest in found if values
     )
 
 

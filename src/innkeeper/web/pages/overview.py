@@ -3,11 +3,8 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from innkeeper.control.forms import ProfileOptions
 from innkeeper.control.looking import Overview
-from innkeeper.engine.errors import EngineError
 from innkeeper.web.deps import Services, Viewer
-from innkeeper.web.parts import Parts
 from innkeeper.web.render import page
 from innkeeper.web.views.attention import attention
 
@@ -26,16 +23,8 @@ async def overview(request: Request, actor: Viewer, parts: Services) -> Response
         figures=_figures(seen),
         sources=house.sources,
         clusters=await parts.commands.clusters(),
-        profiles=await profiles(parts),
+        profiles=await parts.commands.profiles(),
     )
-
-
-async def profiles(parts: Parts) -> tuple[ProfileOptions, ...]:
-    """What a new workload may be; nothing where no source can be asked now."""
-    try:
-        return (await parts.commands.options()).profiles
-    except EngineError:
-        return ()
 
 
 def _figures(seen: Overview) -> tuple[tuple[str, int, str], ...]:
@@ -47,5 +36,5 @@ def _figures(seen: Overview) -> tuple[tuple[str, int, str], ...]:
         ("sick or missing", counts.health.get("Degraded", 0) + counts.health.get("Missing", 0), sick),
         ("suspended", counts.health.get("Suspended", 0), "/guests?health=Suspended"),
         ("out of sync", counts.sync.get("OutOfSync", 0), "/guests?sync=OutOfSync"),
-        ("wait for a restart", counts.conditions.get("PendingReboot", 0), "/guests?sync=OutOfSync"),
+        ("wait for a restart", counts.conditions.get("PendingReboot", 0), "/guests?condition=PendingReboot"),
     )

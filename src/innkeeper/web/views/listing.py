@@ -27,6 +27,7 @@ _FACETS = (
     ("source", "sources"),
     ("cluster", "clusters"),
     ("node", "nodes"),
+    ("condition", "conditions"),
 )
 """What the address calls it (several values with commas between them), and what the query does."""
 
