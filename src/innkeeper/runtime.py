@@ -171,7 +171,7 @@ async def _existing(
     try:
         if isinstance(hypervisor, Unreachable):
             return (_not_checked(cluster, hypervisor.message),)
-        view = await hypervisor.observe(Scope(catalog=True))
+        view = await hypervisor.observe(Scope(ours=False, catalog=True))
     except EngineError as error:
         return (_not_checked(cluster, error.message),)
     versions[cluster.name] = view.version

@@ -120,11 +120,11 @@ async def _cluster(house: House, cluster: Cluster, guests: Iterable[GuestRecord]
             link = links[cluster.name]
             if isinstance(link, Unreachable):
                 return ClusterOptions(cluster.name, problem=link.message)
-            view = await link.observe(Scope(catalog=True))
+            view = await link.observe(Scope(ours=False, catalog=True))
     except EngineError as error:
         return ClusterOptions(cluster.name, problem=error.message)
     here = [item for item in guests if item.cluster == cluster.name]
-    address, gateway = next_address(here)
+    address, gateway = await asyncio.to_thread(next_address, here)  # other pages go on meanwhile
     online = sorted(name for name, node in view.nodes.items() if node.online)
     volumes = [volume for name in online for volume in (view.templates or {}).get(name, ())]
     kinds = {"rootdir", "images"}

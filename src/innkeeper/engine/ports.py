@@ -13,12 +13,14 @@ from innkeeper.model.plan import Operation, Step
 class Scope:
     """How much to observe.
 
-    `vmids` and `names` are those declared; guests that carry our tag are always read. `catalog` also asks for bridges,
-    templates and pools (a plan that creates needs them); `everything` reads the configuration of every guest.
+    `vmids` and `names` are those declared. Guests that carry our tag are read, too, unless `ours` is false: what a
+    cluster offers is told by no guest's configuration. `catalog` also asks for bridges, templates and pools, which a
+    plan that creates needs; `everything` reads the configuration of every guest.
     """
 
     vmids: frozenset[int] = frozenset()
     names: frozenset[str] = frozenset()
+    ours: bool = True
     catalog: bool = False
     everything: bool = False
     nodes: frozenset[str] | None = None

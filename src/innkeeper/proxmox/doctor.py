@@ -70,6 +70,7 @@ def _cloned(guests: Iterable[Guest]) -> Scope:
     return Scope(
         frozenset(name for name in templates if isinstance(name, int)),
         frozenset(name for name in templates if isinstance(name, str)),
+        ours=False,
     )
 
 

@@ -88,14 +88,10 @@ async def _permitted(call: Awaitable[Any]) -> Any:
 
 
 def wanted(row: Row, scope: Scope) -> bool:
-    """Whether a guest's configuration matters: declared, tagged as ours, of a declared name, or nameless yet."""
-    return (
-        scope.everything
-        or row.vmid in scope.vmids
-        or any(tag.lower() == TAG for tag in row.tags)
-        or row.name is None
-        or row.name.lower() in scope.names
-    )
+    """Whether a guest's configuration matters: declared, of a declared name; tagged as ours, or nameless yet."""
+    declared = row.vmid in scope.vmids or (row.name is not None and row.name.lower() in scope.names)
+    ours = scope.ours and (row.name is None or any(tag.lower() == TAG for tag in row.tags))
+    return scope.everything or declared or ours
 
 
 async def _guests(
