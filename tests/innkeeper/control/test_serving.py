@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,6 +64,35 @@ def serving(place: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], d
             yield process, json.loads(line)
         finally:
             process.kill()
+
+
+def accepted(url: str, number: int) -> int:
+    """The job that a signed webhook led to."""
+    body = json.dumps({"ref": "refs/heads/main", "after": f"{number:040x}"}).encode()
+    proof = hmac.new(CANARY.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"X-Innkeeper-Signature-256": f"sha256={proof}", "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/hooks/home", body, headers), timeout=30) as answer:
+        assert answer.status == 202
+        return int(json.load(answer)["job"])
+
+
+def test_what_a_webhook_was_promised_outlives_a_kill(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(CLUSTER)
+    with serving(tmp_path, "--config", str(config)) as (process, ready):
+        with ThreadPoolExecutor(8) as senders:
+            promised = set(senders.map(lambda number: accepted(ready["url"], number), range(1, 41)))
+        process.kill()
+    with serving(tmp_path, "--config", str(config)):
+        deadline = time.monotonic() + 60
+        while True:
+            with closing(sqlite3.connect(tmp_path / "data" / "innkeeper.db")) as database:
+                states = dict(database.execute("SELECT id, state FROM jobs").fetchall())
+            assert promised <= states.keys()
+            if {states[job] for job in promised} <= {"failed", "succeeded"}:
+                return
+            assert time.monotonic() < deadline, states
+            time.sleep(0.2)
 
 
 def test_it_says_where_it_is_and_ends_in_order(tmp_path: Path) -> None:
