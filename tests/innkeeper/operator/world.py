@@ -168,12 +168,22 @@ class World:
     folder: Path
     operators: list[Operator] = field(default_factory=list)
 
-    def operator(self, who: str | Path = "admin", **settings: str) -> Operator:
+    def operator(
+        self,
+        who: str | Path = "admin",
+        command: Callable[[Mapping[str, str]], list[str]] = lambda settings: [
+            sys.executable,
+            "-m",
+            "innkeeper",
+            "operator",
+        ],
+        **settings: str,
+    ) -> Operator:
+        """`command` is what runs it with these settings, which it also finds in its environment."""
         number = len(self.operators)
         log = self.folder / f"operator-{number}.log"
         metrics, health = free(), free()
-        environment = {
-            **os.environ,
+        told = {
             "KUBECONFIG": str(who if isinstance(who, Path) else self.plane.kubeconfig(who)),
             "RECONCILE_INTERVAL": "2s",
             "LEASE_DURATION": "15s",
@@ -182,9 +192,7 @@ class World:
             **settings,
         }
         with log.open("wb") as out:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "innkeeper", "operator"], stdout=out, stderr=out, env=environment
-            )
+            process = subprocess.Popen(command(told), stdout=out, stderr=out, env={**os.environ, **told})
         made = Operator(process, log, metrics, health)
         self.operators.append(made)
         return made
