@@ -121,6 +121,7 @@ class Store(Protocol):
         limit: int | None = None,
     ) -> tuple[Drift, ...]:
         """Newest first. `ended`: those that are over, too; not `ignored`: without those that are left alone."""
+
     async def ignore_drift(self, drift: int, until: datetime | None) -> Drift | None: ...
 
     async def source(self, name: str) -> SourceRecord: ...

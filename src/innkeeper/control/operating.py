@@ -112,7 +112,7 @@ async def kept(
         seen = await link.guest(record.vmid)
         if seen is None or not _is(seen, record.source, record.ref):
             continue
-        if name not in {item.name for item in await link.snapshots(seen)}:
+        if name not in {item.name for item in await link.snapshots(seen.kind, seen.node, seen.vmid)}:
             continue
         if own is not None and (own.cluster, own.vmid) == (record.cluster, record.vmid):
             run.say("this server runs in it: it is not taken back from here", "warning", guest=str(record.ref))
