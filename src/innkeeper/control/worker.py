@@ -39,8 +39,26 @@ class Worker:
 
     house: House
     _told: set[asyncio.Task[None]] = field(default_factory=set)
+    _working: set[asyncio.Task[None]] = field(default_factory=set)
+    _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, number: int) -> None:
+        mine = asyncio.current_task()
+        if self._closed.is_set() or mine is None:
+            return  # it stays pending, and is found by whoever works next
+        self._working.add(mine)
+        try:
+            await self._work(number)
+        finally:
+            self._working.discard(mine)
+
+    async def drain(self) -> None:
+        """Begin no job any more, and wait until those that run have come to their own end."""
+        self._closed.set()
+        while self._working:
+            await asyncio.wait(self._working)
+
+    async def _work(self, number: int) -> None:
         job = await self._patiently(lambda: self.house.store.job(number))
         if job is None or job.state not in ("pending", "running"):
             return

@@ -22,7 +22,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Control:
-    """`start`, then `stop`; `failed` holds why it ended by itself."""
+    """`start`, then `stop`, or `drain`, after which it ends by itself; `failed` holds why it did so otherwise."""
 
     def __init__(self, settings: Settings, bus: Bus, url: str, counted: Heard) -> None:
         self._settings, self._bus, self._url, self._counted = settings, bus, url, counted
@@ -30,6 +30,7 @@ class Control:
         self._thread = threading.Thread(target=self._live, name="control")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
+        self._drain = asyncio.Event()
         self.failed: Exception | None = None
         self.ended = threading.Event()
 
@@ -44,6 +45,12 @@ class Control:
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join()
+
+    def drain(self) -> None:
+        """Jobs that run come to their own end, and no other is begun; then it ends. Returns at once."""
+        if self._loop is not None:
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._drain.set)
 
     def _live(self) -> None:
         try:
@@ -75,6 +82,7 @@ class Control:
             asyncio.create_task(queue.run(worker), name="queue"),
             asyncio.create_task(self._bus.run(), name="bus"),
             asyncio.create_task(_lead(mine, queue), name="leader"),
+            asyncio.create_task(self._drained(worker), name="drain"),
         ]
         self._ready.set_result(queue)
         try:
@@ -86,6 +94,11 @@ class Control:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await worker.rest()
+
+    async def _drained(self, worker: Worker) -> None:
+        await self._drain.wait()
+        _logger.info("draining: no job is begun any more, and the server ends with those that run")
+        await worker.drain()
 
 
 async def _lead(mine: House, queue: Queue) -> None:

@@ -42,7 +42,10 @@ def as_json(ready: Mapping[str, object]) -> None:
 
 
 def serve(settings: Settings, listen: str, ready: Callable[[Mapping[str, object]], None] = as_json) -> None:
-    """Until SIGTERM or SIGINT. Stalled: it cannot start, or it ended by itself. `ready` gets `url` and `setup`."""
+    """Until SIGTERM or SIGINT, or until the jobs that run at a SIGHUP have ended. `ready` gets `url` and `setup`.
+
+    Stalled: it cannot start, or it ended by itself.
+    """
     logs.configure()
     sys.setswitchinterval(_SWITCH)
     # uvicorn hands a signal on to whoever was there before, once it has ended: we go on to end the rest in order.
@@ -85,6 +88,7 @@ async def _run(settings: Settings, door: socket.socket, ready: Callable[[Mapping
     control = Control(settings, bus, url, metrics.answered)
     try:
         queue = await asyncio.to_thread(control.start)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, control.drain)
         parts = Parts(
             store=store,
             accounts=accounts,

@@ -113,6 +113,12 @@ def test_it_says_where_it_is_and_ends_in_order(tmp_path: Path) -> None:
     assert (tmp_path / "data").stat().st_mode & 0o077 == 0, "nobody else reads it"
 
 
+def test_a_hangup_lets_it_end_by_itself(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(20) == 0
+
+
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
     """Neither in the log, nor on disk, nor in what it answers, while everything that it reaches for is away."""
     (tmp_path / "config.yaml").write_text(CLUSTER)
