@@ -21,10 +21,13 @@ from pvesim.cluster.state import Node
 from pvesim.faults import Faults
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pvesim.backends.lxc.guests import Guests
     from pvesim.cluster.state import Cluster
 
 SAVE_SECONDS = 0.05
+_HERE = "127.0.0.1"
 SAVE_SHARE = 20  # saving takes at most one part in so many of the time
 
 
@@ -65,6 +68,7 @@ class Simulator:
             self._dispatcher.changed = self._changed
             self.cluster.tasks.finished = lambda _: self._changed()
         self._guests = _guests(self.cluster, home, keep, ssh_key) if containers else None
+        self._from_guests: dict[str, str] = {}
 
     async def start(self, port: int) -> dict[str, str]:
         """Listen; returns the URL of each node. `port` is the first node's, 0 means free ones."""
@@ -73,11 +77,14 @@ class Simulator:
         if self._guests:
             await self._guests.open(self._changed if self._keep else lambda: None)
         authority = _authority(self._home)
+        hosts = [_HERE, *([self._guests.host] if self._guests else [])]
         urls = {}
         for index, node in enumerate(self.cluster.nodes.values()):
-            tls = _certificate(self._home, authority, node)
-            found = await self._server.listen(node, port + index if port else 0, tls)
-            urls[node.name] = f"https://127.0.0.1:{found}"
+            tls = _certificate(self._home, authority, node, hosts)
+            found = await self._server.listen(node, hosts, port + index if port else 0, tls)
+            urls[node.name] = f"https://{_HERE}:{found}"
+            if self._guests:
+                self._from_guests[node.name] = f"https://{self._guests.host}:{found}"
         return urls
 
     async def stop(self) -> None:
@@ -94,7 +101,7 @@ class Simulator:
 
     def ready(self) -> dict[str, Any]:
         """What real containers add to the ready line."""
-        return self._guests.ready() if self._guests else {}
+        return self._guests.ready() | {"from_guests": self._from_guests} if self._guests else {}
 
     def tokens(self) -> dict[str, str]:
         """Every token's value by its full name."""
@@ -138,11 +145,11 @@ def _authority(home: Path) -> trustme.CA:
     return authority
 
 
-def _certificate(home: Path, authority: trustme.CA, node: Node) -> ssl.SSLContext:
-    """The node's TLS context; its certificate is kept beside the CA, so its fingerprint stays."""
-    path = home / f"{node.name}.pem"
+def _certificate(home: Path, authority: trustme.CA, node: Node, hosts: Sequence[str]) -> ssl.SSLContext:
+    """The node's TLS context for these addresses; its certificate is kept beside the CA, so its fingerprint stays."""
+    path = home / f"{'-'.join([node.name, *(host for host in hosts if host != _HERE)])}.pem"
     if not path.exists():
-        made = authority.issue_cert("127.0.0.1", "localhost", node.name)
+        made = authority.issue_cert(*hosts, "localhost", node.name)
         path.touch(mode=0o600)
         path.write_bytes(made.private_key_and_cert_chain_pem.bytes())
     pem = path.read_text()

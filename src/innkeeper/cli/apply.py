@@ -70,7 +70,9 @@ def apply(
 
     loaded = load_or_exit(paths, output, written)
     names = selected(loaded, only, project, env)
-    allowed = policy(paths, source, prune, max_deletes, replace, names, take_over, configure.value, allow_ip_conflicts)
+    allowed = policy(
+        loaded, paths, source, prune, max_deletes, replace, names, take_over, configure.value, allow_ip_conflicts
+    )
     ok = asyncio.run(run(loaded, allowed, yes=yes, digest=plan_digest, parallel=parallel, healthy=wait, output=output))
     raise typer.Exit(0 if ok else 1)
 

@@ -48,7 +48,7 @@ def configure(
 
     loaded = load_or_exit(paths, output, written)
     names = selected(loaded, only, project, env)
-    allowed = policy(paths, source, False, 0, None, names, False, when.value)
+    allowed = policy(loaded, paths, source, False, 0, None, names, False, when.value)
     allowed = replace(allowed, provision=False)
     ok = asyncio.run(run(loaded, allowed, yes=yes, parallel=parallel, healthy=wait, output=output))
     raise typer.Exit(0 if ok else 1)

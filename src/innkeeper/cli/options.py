@@ -45,7 +45,7 @@ Source = Annotated[
         "--source",
         metavar="NAME",
         help="Who owns the guests of these manifests.",
-        show_default="the git remote, else the directory's name",
+        show_default="the only Source among them, else the git remote, else the directory's name",
     ),
 ]
 Only = Annotated[

@@ -64,7 +64,7 @@ def plan(
     else:
         names = selected(loaded, only, project, env)
         allowed = policy(
-            paths, source, prune, max_deletes, replace, names, take_over, configure.value, allow_ip_conflicts
+            loaded, paths, source, prune, max_deletes, replace, names, take_over, configure.value, allow_ip_conflicts
         )
         found = asyncio.run(make(loaded, allowed)).plan
     _show(found, output, everything=everything)

@@ -16,6 +16,7 @@ from innkeeper.planner.policy import Policy
 
 
 def policy(
+    loaded: Loaded,
     paths: Sequence[Path] | None,
     source: str | None,
     prune: bool,
@@ -26,7 +27,9 @@ def policy(
     configure: str = "changed",
     allow_ip_conflicts: bool = False,
 ) -> Policy:
-    found = runtime.policy(paths or [Path()], source)
+    """`source` None: the one Source that the manifests declare, which is their own repository; else git is asked."""
+    own = loaded.sources[0].name if len(loaded.sources) == 1 else None
+    found = runtime.policy(paths or [Path()], source or own)
     return Policy(
         source=found.source,
         revision=found.revision,

@@ -71,7 +71,7 @@ def status(
         else:
             show_plan(failed_plan(loaded))
         raise typer.Exit(1)
-    allowed = policy(paths, source, False, 0, None, selected(loaded, only, project, env), False)
+    allowed = policy(loaded, paths, source, False, 0, None, selected(loaded, only, project, env), False)
     ok = asyncio.run(_status(loaded, allowed, interval if watch else None, output))
     raise typer.Exit(0 if ok else 1)
 

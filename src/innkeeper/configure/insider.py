@@ -94,7 +94,7 @@ class Insides:
                     others=[other for other in self._items.values() if other.cluster == item.cluster],
                     way=way,
                     values=cast(list[Mapping[str, object]], values),
-                    facts=_facts(item, target),
+                    facts=_facts(item, target, self._keep),
                     lock=lock,
                     seconds=self._bounds.configure,
                     tell=tell,
@@ -144,12 +144,16 @@ def _who(item: Inside, target: Target) -> str:
     return f"{item.ref} (guest {target.vmid} on {target.node})"
 
 
-def _facts(item: Inside, target: Target) -> Mapping[str, object]:
-    """The variables of the guest's own that roles may use, and those that Ansible needs."""
+def _facts(item: Inside, target: Target, keep: Keep) -> Mapping[str, object]:
+    """The variables of the guest's own that roles may use, and those that Ansible needs.
+
+    `innkeeper_keys` is where our own keys are, here: the role that installs a server hands them on.
+    """
     return {
         "ansible_host": target.address or host_name(item),
         "ansible_python_interpreter": python.INTERPRETER,
         "innkeeper_vmid": target.vmid,
         "innkeeper_node": target.node,
         "innkeeper_hostname": item.hostname,
+        "innkeeper_keys": str(keep.directory.absolute()),
     }

@@ -11,7 +11,7 @@ from innkeeper.manifests.loading import Loaded
 from innkeeper.manifests.origins import finding
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.guests import ContainerSpec
-from innkeeper.model.inside import Configure
+from innkeeper.model.inside import CONTROL_PLANE, Configure
 from innkeeper.model.objects import ADOPT, Guest
 from innkeeper.model.sources import Permission, Source
 
@@ -27,8 +27,9 @@ def denied(loaded: Loaded, source: Source, own_roles: Path) -> tuple[Diagnostic,
     allowed = source.spec.allow
     found: list[Diagnostic] = []
     for origin in (*(item.origin for item in loaded.sources), *(item.origin for item in loaded.servers)):
-        problem = "a repository cannot tell a server how to run"
-        found.append(finding("NotAllowed", origin, "kind", problem, "Write it into the server's --config."))
+        if "controlPlane" not in allowed:
+            problem = "a repository cannot tell a server how to run"
+            found.append(finding("NotAllowed", origin, "kind", problem, "Write it into the server's --config."))
     place = own_roles.resolve()
     own = [item for item in loaded.declared.clusters if Path(item.origin.location.file).resolve().is_relative_to(place)]
     if "clusters" not in allowed:
@@ -85,6 +86,8 @@ def _inside(guest: Guest, configure: Configure, own_roles: Path) -> Iterator[tup
     for index, directory in enumerate(guest.roles):
         if Path(directory).resolve().is_relative_to(own_roles.resolve()):
             yield "roles", f"spec.configure.roles.{index}.role", "the role is the repository's own code"
+        elif Path(directory).name == CONTROL_PLANE:
+            yield "controlPlane", f"spec.configure.roles.{index}.role", "the role hands this server's keys on"
     for name in configure.secrets:
         yield "secrets", f"spec.configure.secrets.{name}", "a secret store of the server is read"
     if _reads_environment(configure.model_dump(mode="python", by_alias=True)):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from innkeeper.engine.inside import Inside, RoleCall, Tracked
 from innkeeper.model.applications import ENVIRONMENT, PROJECT
 from innkeeper.model.guests import ContainerSpec
-from innkeeper.model.inside import Configure
+from innkeeper.model.inside import FILE_REF, Configure
 from innkeeper.model.objects import Declared, Guest, Ref
 from innkeeper.planner.addresses import static_addresses
 from innkeeper.planner.build import guests_of
@@ -32,7 +32,7 @@ def insides(declared: Declared) -> tuple[Inside, ...]:
 def _inside(guest: Guest, cluster: str) -> Inside:
     configure = guest.spec.configure or Configure()
     calls = tuple(
-        RoleCall(role.role, directory, {**_operators(role.role, guest), **role.vars})
+        RoleCall(role.role, directory, {**_operators(role.role, guest), **_with_files(role.vars, dict(guest.files))})
         for role, directory in zip(configure.roles, guest.roles, strict=True)
     )
     address = next((place[1] for place, _ in static_addresses(guest)), None)
@@ -49,6 +49,20 @@ def _inside(guest: Guest, cluster: str) -> Inside:
         stores=configure.secrets,
         address=address,
     )
+
+
+def _with_files(variables: Mapping[str, object], texts: Mapping[str, str]) -> dict[str, object]:
+    """Variables with the text of each file in place of `{fileRef: its path}`."""
+
+    def filled(value: object) -> object:
+        if isinstance(value, Mapping):
+            name = value.get(FILE_REF)
+            if isinstance(name, str):
+                return texts[name]
+            return {key: filled(part) for key, part in value.items()}
+        return [filled(part) for part in value] if isinstance(value, list | tuple) else value
+
+    return {name: filled(value) for name, value in variables.items()}
 
 
 def _operators(role: str, guest: Guest) -> Mapping[str, object]:

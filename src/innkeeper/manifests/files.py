@@ -1,4 +1,4 @@
-"""The only module here that touches the file system: which files are manifests, their text, and where roles lie."""
+"""The only module here that touches the file system: manifests and their text, roles, files that are referred to."""
 
 import difflib
 import os
@@ -6,13 +6,14 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from innkeeper.manifests.syntax import unreadable_character
 from innkeeper.model.diagnostics import Diagnostic, Location
 
 STDIN = "<stdin>"
 LARGEST_FILE = 32 << 20
+_LARGEST_REFERRED = 1 << 20
 BUNDLED = Path(__file__).parents[1]
 """Innkeeper's own package, which brings `roles/` and `profiles/`."""
 _SUFFIXES = (".yaml", ".yml")
@@ -149,6 +150,31 @@ def role_names(beside: Iterable[Path]) -> list[str]:
     bases = [base / "roles" for start in beside for base in _upwards(start)]
     found = {place.name for base in (*bases, BUNDLED / "roles") if base.is_dir() for place in base.iterdir()}
     return sorted(name for name in found if not name.startswith("."))
+
+
+class NoText(Exception):
+    """Why a file that is referred to has no text."""
+
+
+def text_beside(name: str, beside: Iterable[Path]) -> str:
+    """The text of a file below the first of these directories that has it; NoText, to be read after its name."""
+    if name.startswith("/") or ".." in PurePosixPath(name).parts:
+        raise NoText("leads out of the manifest's directory")
+    base = next((base for base in beside if (base / name).exists()), None)
+    if base is None:
+        raise NoText("is not there")
+    if not (base / name).resolve().is_relative_to(base.resolve()):
+        raise NoText("is a link that leads out of the manifest's directory")
+    try:
+        with (base / name).open("rb") as stream:
+            content = stream.read(_LARGEST_REFERRED + 1)
+        if len(content) > _LARGEST_REFERRED:
+            raise NoText(f"is larger than {_LARGEST_REFERRED >> 20} MiB")
+        return content.decode()
+    except UnicodeDecodeError:
+        raise NoText("is not text in UTF-8") from None
+    except OSError as error:
+        raise NoText(f"cannot be read: {error.strerror}") from None
 
 
 def _upwards(start: Path) -> list[Path]:

@@ -1,17 +1,17 @@
-"""What a guest's manifest says about its inside, checked: roles that exist, references that lead to a store."""
+"""What a guest's manifest says about its inside, checked: roles, secrets and files that it refers to are there."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from innkeeper.manifests.files import role_directory, role_names
+from innkeeper.manifests.files import NoText, role_directory, role_names, text_beside
 from innkeeper.manifests.origins import finding
 from innkeeper.manifests.validation import described
 from innkeeper.manifests.vocabulary import nearest
 from innkeeper.model.diagnostics import Diagnostic
-from innkeeper.model.inside import Configure, SecretRef
+from innkeeper.model.inside import FILE_REF, Configure, SecretRef
 from innkeeper.model.objects import Origin
 
 ENVIRONMENT_STORE = "env"
@@ -57,9 +57,33 @@ def role_directories(
 
 def check_references(configure: Configure, origin: Origin) -> Iterator[Diagnostic]:
     """Every `{secretRef: …}` in the variables of roles: as it should be, and to a store that is declared."""
+    for path, value in _in_variables(configure, _FIELD):
+        yield from _reference(value, path, configure, origin)
+
+
+def referred_files(
+    configure: Configure, origin: Origin, beside: Sequence[Path]
+) -> tuple[tuple[tuple[str, str], ...], tuple[Diagnostic, ...]]:
+    """Each file that variables of roles refer to as `{fileRef: …}`, with its text; and what is wrong with others."""
+    texts: dict[str, str] = {}
+    found: list[Diagnostic] = []
+    for path, value in _in_variables(configure, FILE_REF):
+        name = value[FILE_REF]
+        if len(value) > 1 or not isinstance(name, str):
+            form = "Write {fileRef: a path}, and nothing beside it."
+            found.append(finding("BadFileRef", origin, path, "this is no reference to a file", form))
+            continue
+        try:
+            texts[name] = text_beside(name, beside)
+        except NoText as problem:
+            advice = "Name a text file below the manifest's directory."
+            found.append(finding("BadFileRef", origin, path, f"{described(name)} {problem}", advice))
+    return tuple(texts.items()), tuple(found)
+
+
+def _in_variables(configure: Configure, field: str) -> Iterator[tuple[str, Mapping[str, object]]]:
     for index, call in enumerate(configure.roles):
-        for path, value in _references(call.vars, f"spec.configure.roles.{index}.vars"):
-            yield from _reference(value, path, configure, origin)
+        yield from _references(call.vars, f"spec.configure.roles.{index}.vars", field)
 
 
 def _reference(value: Mapping[str, object], path: str, configure: Configure, origin: Origin) -> Iterator[Diagnostic]:
@@ -80,13 +104,13 @@ def _reference(value: Mapping[str, object], path: str, configure: Configure, ori
         yield finding("UnknownSecretStore", origin, path, f"no secret store is called {ref.name}", advice)
 
 
-def _references(value: object, path: str) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _references(value: object, path: str, wanted: str) -> Iterator[tuple[str, Mapping[str, object]]]:
     if isinstance(value, Mapping):
-        if _FIELD in value:
+        if wanted in value:
             yield path, value
             return
         for name, part in value.items():
-            yield from _references(part, f"{path}.{name}")
+            yield from _references(part, f"{path}.{name}", wanted)
     elif isinstance(value, list | tuple):
         for index, part in enumerate(value):
-            yield from _references(part, f"{path}.{index}")
+            yield from _references(part, f"{path}.{index}", wanted)

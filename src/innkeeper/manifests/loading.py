@@ -12,7 +12,7 @@ from innkeeper.manifests.drafts import KINDS, SETTINGS, Draft, Foreign, Rejected
 from innkeeper.manifests.files import SourceText, bundled_profiles, directory_of, read
 from innkeeper.manifests.formats.translation import Translation, translate
 from innkeeper.manifests.formats.tree import Evaluate
-from innkeeper.manifests.insides import Roles, check_references, role_directories
+from innkeeper.manifests.insides import Roles, check_references, referred_files, role_directories
 from innkeeper.manifests.layers import Layer, located, roles_of, together
 from innkeeper.manifests.origins import finding
 from innkeeper.manifests.profiles import SPECS, ReadyProfile, outside, overexposed, read_profile
@@ -63,6 +63,7 @@ def load(
     """
     loader = _Loader(machines=format in (None, "vitistack"), clusters=list(clusters))
     loader.places.update((Ref("Cluster", item.name), item.origin.location) for item in loader.clusters)
+    loader.given = frozenset(loader.places)
     known = len(loader.places)
     paths = tuple(paths)
     found = translate(paths, format, evaluate)
@@ -81,6 +82,8 @@ class _Loader:
     files: list[str] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
     places: dict[Ref, Location] = field(default_factory=dict)
+    given: frozenset[Ref] = frozenset()
+    """The clusters that a server knows besides: they count, whatever a repository says of the same name."""
     clusters: list[Cluster] = field(default_factory=list)
     cluster_names: list[str] = field(default_factory=list)
     profiles: dict[str, ReadyProfile] = field(default_factory=dict)
@@ -152,6 +155,10 @@ class _Loader:
         first = self.places.setdefault(ref, origin.location)
         if first is origin.location:
             return True
+        if ref in self.given:
+            problem = f"not used: the server's own {ref} is meant"
+            self.diagnostics.append(finding("ClusterReplaced", origin, "", problem, "", "info"))
+            return False
         problem = f"{ref} is declared already ({first})"
         advice = "Rename one of the two, or remove it."
         self.diagnostics.append(finding("DuplicateName", origin, "metadata.name", problem, advice))
@@ -267,13 +274,15 @@ class _Loader:
             self.diagnostics += outside(ready.profile.spec.allowed, raw, ready.profile.name, origin, "spec")
             self.diagnostics += overexposed(spec.expose, ready.profile, origin)
         directories: tuple[str, ...] = ()
+        files: tuple[tuple[str, str], ...] = ()
         if spec.configure is not None:
             beside = [Path(origin.directory)]
             beside += [directory_of(ready.profile.origin.location.file)] if ready is not None else []
             directories, wrong = role_directories(spec.configure, origin, tuple(beside), self.roles)
-            self.diagnostics += (*wrong, *check_references(spec.configure, origin))
+            files, missing = referred_files(spec.configure, origin, beside)
+            self.diagnostics += (*wrong, *check_references(spec.configure, origin), *missing)
         labels, annotations = metadata.labels, metadata.annotations
-        guest = Guest(ref, spec, origin, tuple(labels.items()), tuple(annotations.items()), directories)
+        guest = Guest(ref, spec, origin, tuple(labels.items()), tuple(annotations.items()), directories, files)
         return guest if self._has_cluster(guest) and (ready is not None or name is None) else None
 
     def _profile_of(self, name: str, found: Draft, kind: str) -> ReadyProfile | None:

@@ -20,6 +20,13 @@ MACHINE_FILE = re.compile(r"(container|config)(\.[A-Za-z0-9_-]+)?\.env")
 """What says how the machine is, where that stands beside the role that configures it; no part of the role."""
 
 
+CONTROL_PLANE = "innkeeper"
+"""The bundled role that installs a server, and hands the keys on of the Innkeeper that runs it."""
+
+FILE_REF = "fileRef"
+"""`{fileRef: PATH}` in a role's variables stands for the text of a file below the manifest's directory."""
+
+
 class SecretRef(Value):
     """A secret by its place: `name` is a secret store of the source (`env` for the environment), `key` a key in it."""
 
@@ -32,7 +39,7 @@ class SecretRef(Value):
 
 
 class Role(Value):
-    """One role with its variables; a variable's value may be `{secretRef: {name, key}}` at any depth."""
+    """One role with its variables; a value may be `{secretRef: {name, key}}` or `{fileRef: path}` at any depth."""
 
     role: RoleName
     vars: dict[

@@ -265,7 +265,8 @@ class Profile:
 class Guest:
     """A declared Container or VirtualMachine; its profile's defaults are filled in, the cluster's are not.
 
-    `roles` are the directories of `spec.configure.roles`, in their order.
+    `roles` are the directories of `spec.configure.roles`, in their order; `files` the texts of the files that their
+    variables refer to, by the paths that stand there.
     """
 
     ref: Ref
@@ -274,6 +275,7 @@ class Guest:
     labels: tuple[tuple[str, str], ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
     roles: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
 
     @property
     def adopt(self) -> bool:

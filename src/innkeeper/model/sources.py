@@ -27,13 +27,24 @@ RELEASE = "release"
 BESIDE = ("snapshot", "rollback", "main")
 """Branches that have a role beside it, in the order that they are looked at. Source: Proxmox-GitOps, its branches."""
 Permission = Literal[
-    "clusters", "adopt", "roles", "privileged", "bindMounts", "devices", "hookscripts", "args", "raw", "secrets"
+    "clusters",
+    "adopt",
+    "roles",
+    "privileged",
+    "bindMounts",
+    "devices",
+    "hookscripts",
+    "args",
+    "raw",
+    "secrets",
+    "controlPlane",
 ]
 """What a repository's writer could use to rise above the guests: each must be allowed by name.
 
 `clusters` may declare Clusters of its own, `adopt` may take over guests that somebody else made, `roles` may bring its
 own Ansible code (it runs as Innkeeper), `secrets` may read the stores that it declares itself (the server's files and
-environment).
+environment), `controlPlane` may install servers by the role `innkeeper`, with this server's keys, and hold the Source
+and Server manifests that these are told.
 """
 
 

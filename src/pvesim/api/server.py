@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Sequence
 from email.utils import formatdate
 
 import h11
@@ -30,8 +31,8 @@ class Server:
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
 
-    async def listen(self, node: Node, port: int, tls: ssl.SSLContext) -> int:
-        """Begin to serve `node` on 127.0.0.1; returns the port."""
+    async def listen(self, node: Node, hosts: Sequence[str], port: int, tls: ssl.SSLContext) -> int:
+        """Begin to serve `node` on these addresses, at one port, which is returned; `port` 0: a free one."""
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
@@ -45,9 +46,11 @@ class Server:
             else:
                 writer.transport.abort()
 
-        server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=tls, backlog=512)
-        self._servers.append(server)
-        return int(server.sockets[0].getsockname()[1])
+        for host in hosts:
+            server = await asyncio.start_server(serve, host, port, ssl=tls, backlog=512)
+            self._servers.append(server)
+            port = int(server.sockets[0].getsockname()[1])
+        return port
 
     async def close(self) -> None:
         """End all connections and listeners."""

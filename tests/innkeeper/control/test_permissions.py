@@ -73,6 +73,7 @@ ATTACKS = [
         "secrets", "environment", id="environment"),
     pytest.param(OWN_CLUSTER + container("web", 101, cluster="lab"), "clusters", "Cluster/evil", id="cluster"),
     pytest.param(OWN_SOURCE + container("web", 101), "", "cannot tell a server", id="source"),
+    pytest.param(inside("{roles: [{role: innkeeper}]}"), "controlPlane", "hands this server's keys on", id="server"),
 ]  # fmt: skip
 
 
@@ -110,6 +111,22 @@ async def test_what_is_allowed_goes(tmp_path: Path) -> None:
         job = await house.sync()
         assert job.state == "succeeded", job.error
         assert house.guests[101].config.get("unprivileged", "0") == "0"
+
+
+async def test_the_server_s_own_cluster_counts_whatever_the_repository_says_of_it(tmp_path: Path) -> None:
+    async with home(tmp_path) as house:
+        house.upstream.push(web=OWN_CLUSTER.replace("evil", "lab") + container("web", 101))
+        job = await house.sync()
+        assert job.state == "succeeded", job.error
+        assert house.guests[101].config["hostname"] == "web"
+
+
+async def test_the_repository_of_a_control_plane_holds_what_its_server_is_told(tmp_path: Path) -> None:
+    async with home(tmp_path, "allow: [controlPlane]") as house:
+        house.upstream.push(web=OWN_SOURCE + container("web", 101))
+        job = await house.sync()
+        assert job.state == "succeeded", job.error
+        assert set(house.house.sources) == {"home"}, "by its configuration alone"
 
 
 async def test_a_source_keeps_to_its_clusters(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.innkeeper.roles.lab import Repository
 from tests.pvesim import running
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
+COMMAND = (sys.executable, "-m", "innkeeper")
 HEAD = "apiVersion: innkeeper.dev/v1alpha1\nkind: {}\nmetadata: {{name: {}}}\nspec:\n"
 
 
@@ -96,7 +98,7 @@ class World:
         """Run the command among the manifests; `watch` notes every command line on this machine meanwhile."""
         with self._watched() if watch else _nothing():
             done = subprocess.run(
-                [sys.executable, "-m", "innkeeper", *words],
+                [*COMMAND, *words],
                 cwd=self.manifests,
                 env=self.environment(env),
                 capture_output=True,
@@ -115,7 +117,7 @@ class World:
 
     def apply_after(self, meanwhile: Callable[[], object], *words: str) -> Done:
         """Apply as a person does, to whom something happens between seeing the plan and agreeing to it."""
-        command = [sys.executable, "-m", "innkeeper", "apply", "--source", "inside", *words]
+        command = [*COMMAND, "apply", "--source", "inside", *words]
         pipe = subprocess.PIPE
         with subprocess.Popen(
             command, cwd=self.manifests, env=self.environment({}), stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT
@@ -154,10 +156,7 @@ class World:
 
     def repository(self, name: str, files: Path) -> Repository:
         """A git repository with the content of a directory, which this machine and the guests reach at one URL."""
-        found = subprocess.run(
-            ["ip", "-j", "addr", "show", f"pvs{self.sim.process.pid}"], capture_output=True, check=True
-        )
-        where = json.loads(found.stdout)[0]["addr_info"][0]["local"]
+        where = urlsplit(self.sim.ready["from_guests"]["pve"]).hostname
         if self.git is None:
             base = self.folder / "git"
             base.mkdir(exist_ok=True)

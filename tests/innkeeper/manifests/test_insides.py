@@ -7,6 +7,7 @@ from textwrap import indent
 
 import pytest
 
+from innkeeper.engine.describe import insides
 from innkeeper.manifests import Loaded, load
 from innkeeper.model.objects import Guest
 
@@ -50,6 +51,43 @@ def read(tmp_path: Path, *documents: str) -> Loaded:
 def role(path: Path) -> None:
     (path / "tasks").mkdir(parents=True, exist_ok=True)
     (path / "tasks/main.yml").write_text("- {name: Say, ansible.builtin.debug: {msg: '{{ x }}'}, tags: !vault x}\n")
+
+
+def test_a_variable_is_the_text_of_a_file(tmp_path: Path) -> None:
+    spec = "configure: {roles: [{role: mine, vars: {page: {fileRef: page.html}, all: {a: [{fileRef: more/b.txt}]}}}]}\n"
+    (tmp_path / "more").mkdir()
+    (tmp_path / "page.html").write_text("<h1>{{ hello }}</h1>\n")
+    (tmp_path / "more/b.txt").write_text("b")
+    loaded = read(tmp_path, document("Container", "web", spec))
+    assert loaded.ok, loaded.diagnostics
+    calls = insides(loaded.declared)[0].roles
+    assert calls[0].variables == {"page": "<h1>{{ hello }}</h1>\n", "all": {"a": ["b"]}}
+    assert variables(loaded.declared.guests[0], "mine")["page"] == {"fileRef": "page.html"}, "the manifest stays"
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("{fileRef: ../secret}", "leads out"),
+        ("{fileRef: /etc/hostname}", "leads out"),
+        ("{fileRef: link}", "a link that leads out"),
+        ("{fileRef: nothing}", "is not there"),
+        ("{fileRef: roles}", "cannot be read"),
+        ("{fileRef: binary}", "is not text"),
+        ("{fileRef: large}", "larger than 1 MiB"),
+        ("{fileRef: [a]}", "no reference to a file"),
+        ("{fileRef: large, more: 1}", "no reference to a file"),
+    ],
+)
+def test_a_file_that_is_no_text_beside_the_manifest(tmp_path: Path, reference: str, said: str) -> None:
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "large").write_bytes(b"x" * (1 << 20) + b"x")
+    spec = f"configure: {{roles: [{{role: mine, vars: {{page: {reference}}}}}]}}\n"
+    loaded = read(tmp_path, document("Container", "web", spec))
+    problems = [(item.code, item.location.line if item.location else 0) for item in loaded.diagnostics]
+    assert problems == [("BadFileRef", 12)], loaded.diagnostics
+    assert said in loaded.diagnostics[0].summary
 
 
 def variables(guest: Guest, name: str) -> dict[str, object]:

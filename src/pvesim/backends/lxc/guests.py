@@ -47,6 +47,11 @@ class Guests:
         await self._ssh.open()
         await self._backend.resume()
 
+    @property
+    def host(self) -> str:
+        """The address of this machine that containers reach."""
+        return self._backend.world.outside
+
     def ready(self) -> dict[str, Any]:
         """What the ready line says of it."""
         return {"backend": "lxc"} | self._ssh.ready()
