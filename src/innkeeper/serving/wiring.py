@@ -14,7 +14,7 @@ from innkeeper.model.sources import GitCredentials, Source
 from innkeeper.notify.notifiers import notifiers
 from innkeeper.publish.publishers import publishers
 from innkeeper.serving.links import KeptLinks
-from innkeeper.serving.settings import Settings, own_repository
+from innkeeper.serving.settings import PORTAL, Settings, own_repository
 from innkeeper.sources import webhooks
 from innkeeper.sources.git import GitRepository, create_bare
 from innkeeper.sources.gitcommand import NOBODY, Login
@@ -55,7 +55,7 @@ async def prepare_data(settings: Settings) -> None:
     for source in settings.sources.values():
         place = own_repository(settings.data, source.name)
         if source.spec.url == str(place):
-            await create_bare(place, source.spec.branch)
+            await create_bare(place, source.spec.branch, begun=source.name == PORTAL)
 
 
 def repository(settings: Settings, source: Source) -> Repository:

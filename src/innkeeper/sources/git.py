@@ -362,8 +362,11 @@ def _taken(descriptor: int) -> bool:
     return True
 
 
-async def create_bare(place: Path, branch: str = "main") -> None:
-    """A repository that Innkeeper keeps itself; nothing is done where it is there."""
+async def create_bare(place: Path, branch: str = "main", *, begun: bool) -> None:
+    """A repository that Innkeeper keeps itself; nothing is done where it is there.
+
+    `begun`: with a first commit that declares nothing. Without one, whoever has a history already can push it.
+    """
     if (place / "HEAD").is_file():
         return
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -371,6 +374,8 @@ async def create_bare(place: Path, branch: str = "main") -> None:
     config.write_text(configuration(str(place)), encoding="utf-8")
     git = Git(place, config, os.environ)
     await git.must(f"making {place}", "init", "--quiet", "--bare", "--template=", f"-b{branch}")
+    if not begun:
+        return
     tree = await git.must(f"making {place}", "hash-object", "-t", "tree", "-w", "--stdin")
     who = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in (
         ("NAME", "Innkeeper"), ("EMAIL", "innkeeper@innkeeper.invalid"))}  # fmt: skip

@@ -338,13 +338,24 @@ async def test_a_proposal_goes_to_a_branch_of_its_own(upstream: Upstream, tmp_pa
 
 async def test_a_repository_of_its_own_begins_with_a_commit(tmp_path: Path) -> None:
     place = tmp_path / "repositories" / "portal.git"
-    await create_bare(place)
-    await create_bare(place)
+    await create_bare(place, begun=True)
+    await create_bare(place, begun=True)
     repository = GitRepository("portal", str(place), tmp_path)
     first = await repository.fetch()
     assert list((await repository.checkout(first.revision)).glob("*.yaml")) == []
     made = await repository.commit([FileChange("web.yaml", "x\n")], "web", "ada", below=".")
     assert (await repository.fetch()).revision == made
+
+
+async def test_a_repository_of_its_own_takes_a_history_that_is_there(tmp_path: Path, upstream: Upstream) -> None:
+    revision = upstream.push({"a.yaml": "a: 1\n"})
+    place = tmp_path / "repositories" / "home.git"
+    await create_bare(place, begun=False)
+    repository = GitRepository("home", str(place), tmp_path)
+    with pytest.raises(Stalled, match="has no branch main"):
+        await repository.fetch()
+    upstream.git("push", "-q", str(place), "HEAD:main")
+    assert (await repository.fetch()).revision == revision
 
 
 async def test_a_server_that_is_down_is_waited_for(tmp_path: Path) -> None:
