@@ -72,5 +72,5 @@ def configure(stream: TextIO | None = None, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    for chatty in ("httpx2", "httpcore2", "asyncio", "aiosqlite", "alembic", "procrastinate"):
+    for chatty in ("httpx2", "httpcore2", "asyncio", "aiosqlite", "alembic", "asyncssh", "procrastinate"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))

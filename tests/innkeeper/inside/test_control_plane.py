@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -64,10 +66,27 @@ class Plane:
 
     def ended(self, revision: str) -> dict[str, Any]:
         """The job that brought a revision, once it has ended or waits."""
+        return self._over(lambda job: job["revision"] == revision and job["type"] == "sync")
 
+    def configured(self, name: str) -> dict[str, Any]:
+        """The job by which the server ran the roles of a guest although nothing had changed."""
+        kept = json.loads(Path(self.environment["XDG_CONFIG_HOME"], "innkeeper/tokens.json").read_text())
+        request = urllib.request.Request(
+            f"https://{self.address}/api/v1/sources/home/sync",
+            json.dumps({"only": [name], "configure": "always"}).encode(),
+            {"Content-Type": "application/json", "Authorization": f"Bearer {next(iter(kept.values()))}"},
+        )
+        trust = ssl.create_default_context(cafile=self.environment["INNKEEPER_CA_FILE"])
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
+        )
+        with opener.open(request, timeout=30) as answer:
+            number = json.load(answer)["id"]
+        return self._over(lambda job: job["id"] == number)
+
+    def _over(self, meant: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
-            jobs = self.asked("jobs") or {"jobs": []}
-            mine = [job for job in jobs["jobs"] if job["revision"] == revision and job["type"] == "sync"]
+            mine = [job for job in self.asked("jobs") or [] if meant(job)]
             return mine[0] if mine and mine[0]["state"] not in ("pending", "running") else None
 
         return dict(until(found))
@@ -139,13 +158,18 @@ def test_it_plans_itself_as_unchanged(plane: Plane) -> None:
     assert job["state"] == "succeeded", plane.said(job)
     assert "planned: no changes" in plane.said(job)
     assert plane.inside("systemctl show -P ActiveEnterTimestamp innkeeper; stat -c %Y /proc/1") == since
+    job = plane.configured("innkeeper")
+    assert job["state"] == "succeeded", plane.said(job)
+    assert "Keep the server running: ok" in plane.said(job)
+    assert ": changed" not in plane.said(job), "a second run changes nothing"
+    assert plane.inside("systemctl show -P ActiveEnterTimestamp innkeeper; stat -c %Y /proc/1") == since
     guests = plane.asked("status")["guests"]
     assert [(guest["name"], guest["sync"], guest["health"]) for guest in guests] == [("innkeeper", "Synced", "Healthy")]
 
 
 def test_a_pushed_container_is_carried_out_and_lives_without_it(plane: Plane) -> None:
     roles = "configure: {roles: [{role: base}, {role: web, vars: {web_index: it works}}]}"
-    plane.world.container("guests/web", 10101, "node: pve", roles, "health: [{http: {port: 80}}]")
+    plane.world.container("web", 10101, "node: pve", roles, "health: [{http: {port: 80}}]")
     job = plane.ended(plane.push("A website"))
     assert job["state"] == "succeeded", plane.said(job)
     assert plane.world.get(f"{plane.world.net}.101")[1].strip() == "it works"

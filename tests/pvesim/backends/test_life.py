@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -182,3 +183,15 @@ def test_a_template_without_content_says_how_to_build_it(begin: Begin) -> None:
     ended = world.create(101, ostemplate=alpine["volid"], features=None)
     assert "has no content here: real containers are made of debian-12, debian-13" in ended
     assert world.sim.call("GET", "/nodes/pve/lxc").data == []
+
+
+def test_a_container_reaches_the_api_where_this_machine_does(begin: Begin) -> None:
+    world = begin()
+    host, _, port = world.sim.ready["from_guests"]["pve"].removeprefix("https://").partition(":")
+    here = http.client.HTTPSConnection(host, int(port), context=world.sim.tls, timeout=30)
+    assert world.sim.call("GET", "/version", connection=here).data["release"]
+    here.close()
+    assert world.create(101, start=1) == "OK"
+    world.reach(101)
+    reached = f"import socket; print(socket.create_connection(('{host}', {port}), 5).getpeername()[0])"
+    assert world.inside(101, f'python3 -c \\"{reached}\\"').strip() == host
