@@ -53,6 +53,15 @@ def test_a_change_shows_from_and_to(desk: Desk, snapshot: SnapshotAssertion) -> 
     assert desk.innkeeper("plan").golden == snapshot
 
 
+def test_a_repository_that_declares_its_own_source_is_that_source(desk: Desk) -> None:
+    own = "apiVersion: innkeeper.dev/v1alpha1\nkind: Source\nmetadata: {name: mine}\nspec: {url: /srv/mine.git}\n"
+    desk.write("source.yaml", own)
+    assert desk.innkeeper("apply", "--yes").status == 0
+    assert "No changes" in desk.innkeeper("plan", "--source", "mine").out
+    assert "No changes" in desk.innkeeper("plan").out
+    assert desk.innkeeper("plan", "--source", "home").status == 1, "another source's guests"
+
+
 def test_the_answer_decides(desk: Desk) -> None:
     refused = desk.innkeeper("apply", stdin="no\n")
     assert (refused.status, refused.err) == (1, "Nothing was done.\n")
