@@ -22,7 +22,7 @@ from tests.innkeeper.inside.world import EXAMPLES, World
 VMID = 10100
 VERSION = version("innkeeper")
 NEXT = f"{VERSION}.post1"
-SECONDS = 300
+SECONDS = 900
 
 
 @dataclass
