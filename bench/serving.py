@@ -104,7 +104,7 @@ class Server:
     def begun(self) -> None:
         """Wait until what the repository holds now is synced."""
         revision = self.repository.head()
-        until(lambda: self.synced(revision), "the first sync")
+        until(lambda: self.synced(revision), "the first sync", 600)
 
     def memory(self) -> int:
         """Resident bytes."""
