@@ -240,8 +240,12 @@ async def test_a_newer_plan_takes_the_place_of_one_that_waits(tmp_path: Path) ->
         first = await house.sync()
         house.upstream.push(db=container("db", 102))
         second = await house.sync()
-        old = await house.done(first)
-        assert (old.state, old.summary) == ("cancelled", f"job {second.id} took its place")
+
+        async def superseded() -> bool:
+            return (await house.commands.job(first.id)).state == "cancelled"
+
+        await until(superseded)
+        assert (await house.commands.job(first.id)).summary == f"job {second.id} took its place"
         assert (second.state, second.summary) == ("waiting", "2 to create")
 
 
