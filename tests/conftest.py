@@ -13,7 +13,7 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NEEDS = "needs: "
-FROM_GO = ("needs: Go ", "needs: a Go module proxy")
+FROM_GO = tuple(f"{NEEDS}{part}" for part in ("Gitea", "kube-apiserver", "kubectl", "helm"))
 
 
 @pytest.hookimpl(wrapper=True)
