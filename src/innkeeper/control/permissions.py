@@ -7,11 +7,12 @@ arguments, privileged containers) or the server (own Ansible code, own secret st
 from collections.abc import Iterator
 from pathlib import Path
 
+from innkeeper.manifests.files import role_names
 from innkeeper.manifests.loading import Loaded
 from innkeeper.manifests.origins import finding
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.guests import ContainerSpec
-from innkeeper.model.inside import CONTROL_PLANE, Configure
+from innkeeper.model.inside import CONTROL_PLANE, Configure, Role
 from innkeeper.model.objects import ADOPT, Guest
 from innkeeper.model.sources import Permission, Source
 
@@ -19,6 +20,9 @@ _DEVICES = ("dev", "hostpci", "usb", "serial", "parallel")
 _RAW = ("lxc",)
 _HARMLESS_DEVICES = frozenset({"socket", "spice"})
 """A serial port to look at the console by, and a USB port of the viewer's own machine."""
+_COOKBOOK = "recipe_"
+_BUNDLES = frozenset({"release_bundle", "app_setup_bundle", "python_app_bundle"})
+"""A cookbook's directory and a repository's bundle are brought to the guest from where Ansible runs."""
 _DRIVES = ("ide", "sata", "scsi", "virtio", "efidisk", "tpmstate")
 
 
@@ -88,10 +92,24 @@ def _inside(guest: Guest, configure: Configure, own_roles: Path) -> Iterator[tup
             yield "roles", f"spec.configure.roles.{index}.role", "the role is the repository's own code"
         elif Path(directory).name == CONTROL_PLANE:
             yield "controlPlane", f"spec.configure.roles.{index}.role", "the role hands this server's keys on"
+        elif (variable := reaching(configure.roles[index])) is not None:
+            path = f"spec.configure.roles.{index}.vars.{variable}"
+            yield "roles", path, "it tells Ansible itself, on the server, what to do"
     for name in configure.secrets:
         yield "secrets", f"spec.configure.secrets.{name}", "a secret store of the server is read"
     if _reads_environment(configure.model_dump(mode="python", by_alias=True)):
         yield "secrets", "spec.configure", "a secret of the server's environment is read"
+
+
+def reaching(call: Role) -> str | None:
+    """The first variable of a bundled role that reaches the machine that runs Ansible, not only the guest.
+
+    Variables of a role begin with a role's name; what does not (`ansible_connection: local`) is Ansible's own. A few
+    that do name files beside Ansible.
+    """
+    roles = tuple(f"{name}_" for name in role_names(()))
+    own = (name for name in call.vars if not name.startswith(roles) or name.startswith(_COOKBOOK) or name in _BUNDLES)
+    return next(own, None)
 
 
 def _option(name: str, value: str) -> Iterator[tuple[Permission, str, str]]:

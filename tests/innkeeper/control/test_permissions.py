@@ -71,6 +71,18 @@ ATTACKS = [
     pytest.param(
         inside("{roles: [{role: base, vars: {base_x: {secretRef: {name: env, key: TOKEN}}}}]}"),
         "secrets", "environment", id="environment"),
+    pytest.param(
+        inside("{roles: [{role: web, vars: {ansible_connection: local}}]}"),
+        "roles", "vars.ansible_connection", id="tasks on the server"),
+    pytest.param(
+        inside("{roles: [{role: base, vars: {ansible_ssh_common_args: -oProxyCommand=id}}]}"),
+        "roles", "vars.ansible_ssh_common_args", id="commands on the server"),
+    pytest.param(
+        inside("{roles: [{role: app_setup, vars: {release_bundle: /etc/shadow}}]}"),
+        "roles", "vars.release_bundle", id="a file of the server"),
+    pytest.param(
+        inside("{roles: [{role: recipe, vars: {recipe_cookbook: /var/lib/innkeeper}}]}"),
+        "roles", "vars.recipe_cookbook", id="a directory of the server"),
     pytest.param(OWN_CLUSTER + container("web", 101, cluster="lab"), "clusters", "Cluster/evil", id="cluster"),
     pytest.param(OWN_SOURCE + container("web", 101), "", "cannot tell a server", id="source"),
     pytest.param(inside("{roles: [{role: innkeeper}]}"), "controlPlane", "hands this server's keys on", id="server"),
