@@ -18,7 +18,7 @@ from innkeeper.configure.reach import Reach
 from innkeeper.configure.routes import alias, route
 from innkeeper.configure.scrub import Scrubber
 from innkeeper.configure.secrets.references import filled
-from innkeeper.configure.secrets.stores import Missing, Secrets
+from innkeeper.configure.secrets.stores import Missing, SecretReader, Secrets
 from innkeeper.configure.together import Together
 from innkeeper.engine.errors import EngineError, Stalled
 from innkeeper.engine.inside import CheckResult, Inside, Readiness, Target, Tell
@@ -42,21 +42,28 @@ class Insides:
         bounds: Bounds | None = None,
         *,
         foreign: bool = False,
+        secrets: SecretReader | None = None,
+        at_once: int | None = None,
     ) -> None:
-        """`data` is Innkeeper's data directory (None: XDG's). `foreign`: see Remotes."""
+        """`data` is Innkeeper's data directory (None: XDG's). `foreign`: see Remotes.
+
+        `secrets` gives what roles refer to (None: the stores that manifests declare). `at_once` bounds how many
+        Ansibles run (None: as many as the machine has processors for).
+        """
         self._foreign = foreign
+        self._reader = secrets
         self._environ = os.environ if environ is None else environ
         self._keep = Keep(data or data_directory(self._environ))
         self._bounds = bounds or Bounds()
         self._items: dict[Ref, Inside] = {}
         self._secrets: dict[Ref, Mapping[SecretRef, object]] = {}
-        self._together = Together(_ANSIBLE_PER_CORE * (os.cpu_count() or 1))
+        self._together = Together(at_once or _ANSIBLE_PER_CORE * (os.cpu_count() or 1))
 
     async def prepare(self, items: Sequence[Inside]) -> Readiness:
         """See Insider.prepare. A guest that something is missing for has a diagnostic and no fingerprint."""
         seen = self._keep.directory / "git_known_hosts"
         remotes = Remotes(self._environ, seen, foreign=self._foreign)
-        found = await prepared(items, Secrets(self._environ), remotes, self._keep.pepper)
+        found = await prepared(items, self._reader or Secrets(self._environ), remotes, self._keep.pepper)
         self._items |= {item.ref: item for item in items}
         self._secrets |= {ref: one.secrets for ref, one in found.items()}
         return Readiness(
@@ -128,7 +135,7 @@ class Insides:
 
     def _resolved(self, item: Inside, who: str) -> Mapping[SecretRef, object]:
         """The guest's secrets as they are now; Stalled names all that are missing."""
-        stores, found, missing = Secrets(self._environ), dict[SecretRef, object](), list[str]()
+        stores, found, missing = self._reader or Secrets(self._environ), dict[SecretRef, object](), list[str]()
         for _, ref in wanted(item):
             try:
                 found[ref] = stores.get(ref, item.stores, Path(item.origin.directory))

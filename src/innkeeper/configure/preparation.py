@@ -9,7 +9,7 @@ from innkeeper.configure.fingerprint import fingerprint
 from innkeeper.configure.gitremote import GitProblem, Remotes
 from innkeeper.configure.roles import BadRole, Roles
 from innkeeper.configure.secrets.references import references
-from innkeeper.configure.secrets.stores import Missing, Secrets
+from innkeeper.configure.secrets.stores import Missing, SecretReader
 from innkeeper.engine.errors import EngineError
 from innkeeper.engine.inside import Inside, Tracked
 from innkeeper.model.diagnostics import Diagnostic, Location
@@ -36,7 +36,7 @@ def wanted(item: Inside) -> Iterator[tuple[str, SecretRef]]:
 
 
 async def prepared(
-    items: Sequence[Inside], secrets: Secrets, remotes: Remotes, pepper: Callable[[], bytes]
+    items: Sequence[Inside], secrets: SecretReader, remotes: Remotes, pepper: Callable[[], bytes]
 ) -> Mapping[Ref, Found]:
     """Everything about every guest; nothing is changed anywhere."""
     found = {item.ref: Found() for item in items}
@@ -75,7 +75,7 @@ def _safe(pairs: Iterator[tuple[str, SecretRef]]) -> Iterable[tuple[str, SecretR
         return ()  # said where secrets are resolved
 
 
-def _resolve(items: Sequence[Inside], secrets: Secrets, found: Mapping[Ref, Found]) -> None:
+def _resolve(items: Sequence[Inside], secrets: SecretReader, found: Mapping[Ref, Found]) -> None:
     for item in items:
         mine = found[item.ref]
         try:

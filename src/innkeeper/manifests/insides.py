@@ -55,10 +55,13 @@ def role_directories(
     return tuple(directories), tuple(found)
 
 
-def check_references(configure: Configure, origin: Origin) -> Iterator[Diagnostic]:
-    """Every `{secretRef: …}` in the variables of roles: as it should be, and to a store that is declared."""
+def check_references(configure: Configure, origin: Origin, *, any_store: bool = False) -> Iterator[Diagnostic]:
+    """Every `{secretRef: …}` in the variables of roles: as it should be, and to a store that is declared.
+
+    `any_store`: stores are not declared where the manifest comes from (Secrets of Kubernetes).
+    """
     for path, value in _in_variables(configure, _FIELD):
-        yield from _reference(value, path, configure, origin)
+        yield from _reference(value, path, None if any_store else configure, origin)
 
 
 def referred_files(
@@ -86,7 +89,9 @@ def _in_variables(configure: Configure, field: str) -> Iterator[tuple[str, Mappi
         yield from _references(call.vars, f"spec.configure.roles.{index}.vars", field)
 
 
-def _reference(value: Mapping[str, object], path: str, configure: Configure, origin: Origin) -> Iterator[Diagnostic]:
+def _reference(
+    value: Mapping[str, object], path: str, configure: Configure | None, origin: Origin
+) -> Iterator[Diagnostic]:
     form = "Write {secretRef: {name: a store, key: a word}}, and nothing beside it."
     try:
         ref = SecretRef.model_validate(value[_FIELD])
@@ -95,7 +100,7 @@ def _reference(value: Mapping[str, object], path: str, configure: Configure, ori
         return
     if len(value) > 1:
         yield finding("BadSecretRef", origin, path, "a reference stands alone", form)
-    elif ref.name not in configure.secrets and ref.name != ENVIRONMENT_STORE:
+    elif configure is not None and ref.name not in configure.secrets and ref.name != ENVIRONMENT_STORE:
         known = [*configure.secrets, ENVIRONMENT_STORE]
         near = nearest(ref.name, known)
         advice = (

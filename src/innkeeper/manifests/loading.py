@@ -54,14 +54,16 @@ def load(
     format: Format | None = None,  # noqa: A002 (the field's own word)
     evaluate: Evaluate | None = None,
     clusters: Iterable[Cluster] = (),
+    *,
+    any_store: bool = False,
 ) -> Loaded:
     """Read files, directories and `-` (standard input). Never raises for anything that they hold.
 
     `format` says what a directory is in; None: as it plainly is. Native manifests beside are read all the same.
     `evaluate` gives the output of a flake, which takes a process and so is not done here. `clusters` are those that a
-    server knows besides.
+    server knows besides. `any_store`: see check_references.
     """
-    loader = _Loader(machines=format in (None, "vitistack"), clusters=list(clusters))
+    loader = _Loader(machines=format in (None, "vitistack"), any_store=any_store, clusters=list(clusters))
     loader.places.update((Ref("Cluster", item.name), item.origin.location) for item in loader.clusters)
     loader.given = frozenset(loader.places)
     known = len(loader.places)
@@ -78,6 +80,7 @@ def load(
 class _Loader:
     machines: bool
     """Whether documents of vitistack.io are translated."""
+    any_store: bool = False
     diagnostics: list[Diagnostic] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     drafts: list[Draft] = field(default_factory=list)
@@ -280,7 +283,7 @@ class _Loader:
             beside += [directory_of(ready.profile.origin.location.file)] if ready is not None else []
             directories, wrong = role_directories(spec.configure, origin, tuple(beside), self.roles)
             files, missing = referred_files(spec.configure, origin, beside)
-            self.diagnostics += (*wrong, *check_references(spec.configure, origin), *missing)
+            self.diagnostics += (*wrong, *check_references(spec.configure, origin, any_store=self.any_store), *missing)
         labels, annotations = metadata.labels, metadata.annotations
         guest = Guest(ref, spec, origin, tuple(labels.items()), tuple(annotations.items()), directories, files)
         return guest if self._has_cluster(guest) and (ready is not None or name is None) else None

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -42,6 +42,13 @@ class _Place:
     name: str
     store: SecretStore
     directory: Path
+
+
+class SecretReader(Protocol):
+    """Where the secrets that `secretRef` names come from."""
+
+    def get(self, ref: SecretRef, stores: Mapping[str, SecretStore], directory: Path) -> object:
+        """The secret: text, or a number. Missing when it is not there. `stores` and `directory` are the manifest's."""
 
 
 class Secrets:
