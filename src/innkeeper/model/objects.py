@@ -17,6 +17,31 @@ ADOPT = "innkeeper.dev/adopt"
 GuestKind = Literal["Container", "VirtualMachine"]
 
 
+Endpoint = Annotated[
+    str,
+    StringConstraints(pattern=r"^https://[^/\s?#@]+/?$"),
+    Field(description="an https URL without path and user, such as https://pve1.example.org:8006"),
+]
+Fingerprint = Annotated[
+    str,
+    StringConstraints(pattern=r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$"),
+    Field(description="a SHA-256 fingerprint: 32 bytes in hex, separated by colons"),
+]
+TokenId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\s!=]+@[^\s!=]+![^\s!=]+$"),
+    Field(description="a token as user@realm!name"),
+]
+UserName = Annotated[
+    str, StringConstraints(pattern=r"^[^\s!]+@[^\s!]+$"), Field(description="a user with its realm: root@pam")
+]
+NodeAddress = Annotated[
+    str,
+    StringConstraints(pattern=r"^([A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?|[0-9A-Fa-f:]+|\[[0-9A-Fa-f:]+\](:\d{1,5})?)$"),
+    Field(description="a name or an address, or one with a port such as 192.0.2.5:2222"),
+]
+
+
 class Metadata(Value):
     name: Name
     labels: dict[str, str] = {}
@@ -56,14 +81,7 @@ class SecretSource(Value):
 
 class Tls(Value):
     ca_file: str | None = None
-    fingerprint: (
-        Annotated[
-            str,
-            StringConstraints(pattern=r"^([0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}$"),
-            Field(description="a SHA-256 fingerprint: 32 bytes in hex, separated by colons"),
-        ]
-        | None
-    ) = None
+    fingerprint: Fingerprint | None = None
     insecure: bool = False
     client_certificate_file: str | None = None
     client_key_file: str | None = None
@@ -81,21 +99,9 @@ class Tls(Value):
 class Credentials(Value):
     """An API token, or a user with a password (a ticket), or a file with one line `user@realm!token=secret`."""
 
-    token_id: (
-        Annotated[
-            str,
-            StringConstraints(pattern=r"^[^\s!=]+@[^\s!=]+![^\s!=]+$"),
-            Field(description="a token as user@realm!name"),
-        ]
-        | None
-    ) = Field(default=None, alias="tokenID")
+    token_id: TokenId | None = Field(default=None, alias="tokenID")
     token_secret: SecretSource | None = None
-    username: (
-        Annotated[
-            str, StringConstraints(pattern=r"^[^\s!]+@[^\s!]+$"), Field(description="a user with its realm: root@pam")
-        ]
-        | None
-    ) = None
+    username: UserName | None = None
     password: SecretSource | None = None
     file: str | None = None
 
@@ -143,31 +149,12 @@ class NodeSsh(Value):
     port: Annotated[int, Field(ge=1, le=65535)] = 22
     key_file: str | None = None
     known_hosts: str | None = None
-    hosts: dict[
-        Plain,
-        Annotated[
-            str,
-            StringConstraints(
-                pattern=r"^([A-Za-z0-9][A-Za-z0-9.-]*(:\d{1,5})?|[0-9A-Fa-f:]+|\[[0-9A-Fa-f:]+\](:\d{1,5})?)$"
-            ),
-            Field(description="a name or an address, or one with a port such as 192.0.2.5:2222"),
-        ],
-    ] = {}
+    hosts: dict[Plain, NodeAddress] = {}
     jump: bool = False
 
 
 class ClusterSpec(Value):
-    endpoints: Annotated[
-        tuple[
-            Annotated[
-                str,
-                StringConstraints(pattern=r"^https://[^/\s?#@]+/?$"),
-                Field(description="an https URL without path and user, such as https://pve1.example.org:8006"),
-            ],
-            ...,
-        ],
-        Field(min_length=1),
-    ]
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1)]
     tls: Tls = Tls()
     credentials: Credentials
     defaults: ClusterDefaults = ClusterDefaults()
