@@ -7,7 +7,8 @@ DEV := $(VENV)/.dev
 
 # Long runs: whole applications inside real containers, and trouble that takes its time; `make guests` has them.
 GUESTS := tests/innkeeper/inside tests/innkeeper/roles tests/innkeeper/formats/real \
-  tests/innkeeper/operator/test_trouble.py tests/innkeeper/deploy tests/innkeeper/forge/test_pull_requests.py \
+  tests/innkeeper/operator/test_trouble.py tests/innkeeper/operator/test_inside.py \
+  tests/innkeeper/deploy tests/innkeeper/forge/test_pull_requests.py \
   tests/innkeeper/control/test_endurance.py tests/innkeeper/web/test_schema_deep.py
 
 .PHONY: help demo test check lint types contracts unit templates guests parts package bench docs screenshots lock clean

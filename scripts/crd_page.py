@@ -3,25 +3,30 @@
 from collections.abc import Iterator
 from typing import Any
 
-from innkeeper.operator.crds import MACHINE, PROXMOX_CLUSTER, PROXMOX_NODE, Kind, definition
+from innkeeper.operator.crds import MACHINE, NATIVE, PROXMOX_CLUSTER, PROXMOX_NODE, Kind, definition
 
 
 def kinds() -> str:
-    """A section for each kind of vitistack.io; the native kinds have a page of their own."""
-    return "\n".join(line for kind in (MACHINE, PROXMOX_CLUSTER, PROXMOX_NODE) for line in _kind(kind))
+    """A section for each kind whose fields are not those of a manifest, and the status of those whose fields are."""
+    lines = [line for kind in (MACHINE, PROXMOX_CLUSTER, PROXMOX_NODE) for line in _kind(kind, "spec", "status")]
+    for kind in NATIVE:
+        parts = ["spec"] if kind.kind == "Cluster" else []
+        lines += _kind(kind, *parts, *(["status"] if kind.status else []))
+    return "\n".join(lines)
 
 
-def _kind(kind: Kind) -> Iterator[str]:
+def _kind(kind: Kind, *parts: str) -> Iterator[str]:
     version = definition(kind)["spec"]["versions"][0]
     schema = version["schema"]["openAPIV3Schema"]["properties"]
     columns = ", ".join(column["name"] for column in version["additionalPrinterColumns"])
     yield from (
         f"## {kind.kind}",
         "",
-        f"`{kind.api_version}`, `kubectl get {kind.plural}`, short: {_code(kind.short)}.",
+        f"`{kind.api_version}`, `kubectl get {kind.plural}`"
+        + (f", short: {_code(kind.short)}." if kind.short else "."),
     )
     yield from (f"Columns: {columns}.", "")
-    for part in ("spec", "status"):
+    for part in parts:
         yield from (f"| {part} | type | allowed | default |", "|---|---|---|---|")
         yield from (row for row in _rows(schema[part], part) if row)
         yield ""

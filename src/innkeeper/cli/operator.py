@@ -24,9 +24,7 @@ def crds() -> None:
 def operator(
     default_cluster: Annotated[
         str,
-        typer.Option(
-            envvar="PROXMOX_DEFAULT_CLUSTER", metavar="NAME", help="The ProxmoxCluster of Machines without a label."
-        ),
+        typer.Option(envvar="PROXMOX_DEFAULT_CLUSTER", metavar="NAME", help="The cluster of guests that name none."),
     ] = "",
     reconcile_interval: Annotated[
         str, typer.Option(envvar="RECONCILE_INTERVAL", metavar="TIME", help="How often Proxmox is asked what changed.")
@@ -41,7 +39,7 @@ def operator(
         str, typer.Option(envvar="HEALTH_PROBE_BIND_ADDRESS", metavar="ADDRESS", help="Where /healthz, /readyz are.")
     ] = ":8081",
     namespace: Annotated[
-        str, typer.Option(envvar="POD_NAMESPACE", metavar="NAME", help="Where the replicas' Lease is kept.")
+        str, typer.Option(envvar="POD_NAMESPACE", metavar="NAME", help="Where the replicas' Lease and keys are kept.")
     ] = "",
     identity: Annotated[
         str,
@@ -56,7 +54,7 @@ def operator(
         str, typer.Option(envvar="LEASE_DURATION", metavar="TIME", help="After this another replica takes over.")
     ] = "15s",
 ) -> None:
-    """Keep the Machines of a Kubernetes cluster, until it is told to end.
+    """Keep the guests that objects of a Kubernetes cluster declare, until it is told to end.
 
     \b
     Example:
@@ -73,8 +71,9 @@ def operator(
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format='time=%(asctime)s level=%(levelname)s msg="%(message)s"'
     )
-    for noisy, level in (("kopf", logging.ERROR), ("httpx2", logging.WARNING), ("asyncio", logging.WARNING)):
-        logging.getLogger(noisy).setLevel(level)
+    logging.getLogger("kopf").setLevel(logging.ERROR)
+    for noisy in ("asyncio", "asyncssh", "httpx2"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     options = Options(
         default_cluster,
         seconds("RECONCILE_INTERVAL", reconcile_interval),

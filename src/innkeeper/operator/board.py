@@ -1,18 +1,38 @@
-"""All that the operator knows of its custom resources: what the watch told last, and which machine belongs where."""
+"""All that the operator knows of its custom resources: what the watch told last, and which object belongs where."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from innkeeper.model.vitistack import CLUSTER_LABEL
-from innkeeper.operator.objects import CLUSTER, CLUSTERS, GUESTS, NODES, PROFILES, Key, Object
+from innkeeper.operator.objects import (
+    APPLICATIONS,
+    CLUSTER,
+    CLUSTERS,
+    CONTAINERS,
+    GUESTS,
+    NODES,
+    PROFILES,
+    PROXMOX_CLUSTERS,
+    VIRTUAL_MACHINES,
+    WAYS,
+    Key,
+    Object,
+    cluster_word,
+)
 from innkeeper.operator.wanted import recorded
+
+_NEEDED = {"Container": CONTAINERS, "VirtualMachine": VIRTUAL_MACHINES}
 
 
 class Board:
-    """Objects by key. `default` is the ProxmoxCluster of machines without a label: `name`, or `namespace/name`."""
+    """Objects by key. `default` is the cluster of guests that name none: `name`, or `namespace/name`.
 
-    def __init__(self, default: str = "") -> None:
+    `heard` is called with each object that is newer than what was known, our own writes included, and with what goes.
+    """
+
+    def __init__(self, default: str = "", heard: Callable[[Object], None] = lambda item: None) -> None:
         self._default = default
         self._objects: dict[Key, Object] = {}
+        self.heard = heard
 
     def get(self, key: Key) -> Object | None:
         return self._objects.get(key)
@@ -26,13 +46,15 @@ class Board:
         if known is not None and known.uid == item.uid and int(item.version) <= int(known.version):
             return False
         self._objects[item.key] = item
+        self.heard(item)
         return known is None or known.fingerprint != item.fingerprint
 
     def clear(self) -> None:
         self._objects.clear()
 
     def drop(self, key: Key) -> None:
-        self._objects.pop(key, None)
+        if (item := self._objects.pop(key, None)) is not None:
+            self.heard(item)
 
     def of(self, *plurals: str) -> Iterator[Object]:
         return (item for item in self._objects.values() if item.key.plural in plurals)
@@ -40,27 +62,37 @@ class Board:
     def profiles(self, namespace: str) -> tuple[Object, ...]:
         return tuple(item for item in self.of(PROFILES) if item.key.namespace == namespace)
 
-    def home(self, machine: Object) -> Key | None:
-        """The ProxmoxCluster of a machine: recorded, named, or the default one; None where it has none.
+    def home(self, guest: Object) -> Key | None:
+        """The cluster of a guest: recorded, named, or the default one; None where it has none.
 
         Only the default one may lie in another namespace, whatever somebody writes into an annotation: who may make
-        machines in one namespace has no use of the credentials of another.
+        guests in one namespace has no use of the credentials of another.
         """
-        made = machine.annotations.get(CLUSTER, "")
-        own = made if made == self._default or made.startswith(f"{machine.key.namespace}/") else ""
-        word = own or _named(machine) or self._default
-        if not word:
-            return None
-        namespace, _, name = word.rpartition("/")
-        return Key(CLUSTERS, namespace or machine.key.namespace, name)
+        made, own = guest.annotations.get(CLUSTER, ""), guest.key.namespace
+        default = self._cluster(self._default, guest) if self._default else None
+        words = {cluster_word(Key(plural, default.namespace, default.name)) for plural in WAYS} if default else ()
+        if made.startswith(f"{own}/") or made in words:
+            namespace, *kind, name = made.split("/")
+            return Key(CLUSTERS if kind == [CLUSTERS] else PROXMOX_CLUSTERS, namespace, name)
+        word = _named(guest)
+        return self._cluster(f"{own}/{word}", guest) if word else default
 
-    def moved(self, machine: Object) -> bool:
-        """Whether a machine that was made on one cluster is labelled for another now."""
-        label, made = _named(machine), machine.annotations.get(CLUSTER)
-        return bool(label and made and made != (label if "/" in label else f"{machine.key.namespace}/{label}"))
+    def _cluster(self, word: str, guest: Object) -> Key:
+        """The object of that name: of the guest's own family, unless only the other family has one."""
+        namespace, _, name = word.rpartition("/")
+        keys = [Key(plural, namespace or guest.key.namespace, name) for plural in WAYS]
+        if guest.key.native:
+            keys.reverse()
+        return next((key for key in keys if key in self._objects), keys[0])
+
+    def moved(self, guest: Object) -> bool:
+        """Whether a guest that was made on one cluster names another now."""
+        named, made = _named(guest), guest.annotations.get(CLUSTER)
+        own = guest.key.namespace
+        return bool(named and made and made not in (f"{own}/{named}", f"{own}/{CLUSTERS}/{named}"))
 
     def machines(self, cluster: Key) -> tuple[Object, ...]:
-        """The machines of one ProxmoxCluster, the eldest first."""
+        """The guests of one cluster, the eldest first."""
         found = [item for item in self.of(*GUESTS) if self.home(item) == cluster]
         return tuple(sorted(found, key=lambda item: (item.created, item.key)))
 
@@ -80,13 +112,53 @@ class Board:
         )
 
     def promised(self) -> set[int]:
-        """Every vmid that an object has, on whichever cluster: two ProxmoxClusters may be one and the same."""
+        """Every vmid that an object has, on whichever cluster: two clusters may be one and the same."""
         found = {recorded(item.annotations) for item in self.of(*GUESTS)}
         found |= {item.spec.get("vmid") for item in self.of(*GUESTS)}
         return {vmid for vmid in found if vmid is not None}
 
+    def needs(self, guest: Object) -> tuple[Key, ...]:
+        """The objects that a native guest needs, of its own namespace."""
+        words = (str(need).partition("/") for need in guest.spec.get("needs") or ()) if guest.key.native else ()
+        return tuple(
+            Key(_NEEDED[kind], guest.key.namespace, name) for kind, _, name in words if kind in _NEEDED and name
+        )
 
-def _named(machine: Object) -> str | None:
-    """The ProxmoxCluster that a native manifest names in its spec, a Machine in its label."""
-    named = machine.spec.get("cluster") if machine.key.native else machine.labels.get(CLUSTER_LABEL)
+    def dependents(self, key: Key) -> tuple[Object, ...]:
+        """The guests that need this one."""
+        return tuple(item for item in self.of(*GUESTS) if item.spec.get("needs") and key in self.needs(item))
+
+    def circle(self, guest: Object) -> tuple[Key, ...]:
+        """The way from a guest over its needs back to itself; empty where there is none."""
+        ways: list[tuple[Key, ...]] = [(guest.key,)]
+        seen: set[Key] = set()
+        while ways:
+            way = ways.pop()
+            item = self.get(way[-1])
+            for need in self.needs(item) if item is not None else ():
+                if need == guest.key:
+                    return (*way, need)
+                if need not in seen:
+                    seen.add(need)
+                    ways.append((*way, need))
+        return ()
+
+    def children(self, application: Object) -> tuple[Object, ...]:
+        """The guests that were made for an Application."""
+        own = (
+            item
+            for item in self.of(CONTAINERS)
+            if item.owner is not None
+            and (item.owner.uid, item.key.namespace) == (application.uid, application.key.namespace)
+        )
+        return tuple(sorted(own, key=lambda item: item.key))
+
+    def parent(self, item: Object) -> Key | None:
+        """The Application that an object was made for."""
+        return Key(APPLICATIONS, item.key.namespace, item.owner.name) if item.owner is not None else None
+
+
+def _named(guest: Object) -> str | None:
+    """The cluster that a native manifest names in its spec, a Machine in its label."""
+    named = guest.spec.get("cluster") if guest.key.native else guest.labels.get(CLUSTER_LABEL)
     return str(named) if named else None

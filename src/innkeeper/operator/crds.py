@@ -12,14 +12,18 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from innkeeper.manifests.drafts import MODELS
-from innkeeper.model import vitistack
-from innkeeper.model.objects import API_VERSION
+from innkeeper.model import kubernetes, vitistack
+from innkeeper.model.applications import ApplicationSpec
+from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+from innkeeper.model.objects import API_VERSION, ProfileSpec
 
 Schema = dict[str, Any]
 
 _KEPT = frozenset(
-    {"description", "enum", "format", "maxItems", "maxLength", "maximum", "minItems", "minLength", "minimum", "pattern"}
+    {
+        *("description", "enum", "format", "pattern", "minimum", "maximum", "minLength", "maxLength"),
+        *("minItems", "maxItems", "minProperties", "maxProperties"),
+    }
 )
 _OPEN: Schema = {"x-kubernetes-preserve-unknown-fields": True}
 _READY = {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'}
@@ -37,7 +41,8 @@ class Kind:
     plural: str
     short: tuple[str, ...]
     spec: type[BaseModel]
-    status: type[BaseModel] | None
+    status: type[BaseModel] | None = None
+    """None: nothing is told of it (what a Profile does is told of those that name it)."""
     columns: tuple[tuple[str, str, str], ...] = ()
     defaults: bool = False
     """Whether the API server fills in defaults; native manifests leave what is not named as it is on the guest."""
@@ -98,19 +103,49 @@ PROXMOX_NODE = Kind(
     ),
     defaults=True,
 )
-_NATIVE = {
-    "Application": ("applications", ("app",), ()),
-    "Cluster": ("clusters", ("pve",), ()),
-    "Container": ("containers", ("ct",), _PLACE),
-    "Profile": ("profiles", (), ()),
-    "Image": ("images", (), ()),
-    "VirtualMachine": ("virtualmachines", ("qm",), _PLACE),
-}
-NATIVE = tuple(
-    Kind(_GROUP, _VERSION, kind, *_NATIVE[kind][:2], model, None, _NATIVE[kind][2])
-    for kind, model in MODELS.items()
-    if kind in _NATIVE
+_HOW = (("Sync", "string", ".status.sync"), ("Health", "string", ".status.health"))
+
+
+def _native(kind: str, plural: str, short: tuple[str, ...], spec: type[BaseModel], **more: Any) -> Kind:
+    return Kind(_GROUP, _VERSION, kind, plural, short, spec, **more)
+
+
+NATIVE = (
+    _native(
+        "Application",
+        "applications",
+        ("app",),
+        ApplicationSpec,
+        status=kubernetes.ApplicationStatus,
+        columns=(("Guests", "string", ".status.ready"), *_HOW),
+    ),
+    _native(
+        "Cluster",
+        "clusters",
+        ("pve",),
+        kubernetes.ClusterObjectSpec,
+        status=vitistack.ProxmoxClusterStatus,
+        columns=(("Endpoint", "string", ".spec.endpoints[0]"), ("Version", "string", ".status.version")),
+    ),
+    _native(
+        "Container",
+        "containers",
+        ("ct",),
+        ContainerSpec,
+        status=kubernetes.GuestObjectStatus,
+        columns=(*_PLACE, *_HOW),
+    ),
+    _native("Profile", "profiles", (), ProfileSpec),
+    _native(
+        "VirtualMachine",
+        "virtualmachines",
+        ("qm",),
+        VirtualMachineSpec,
+        status=kubernetes.GuestObjectStatus,
+        columns=(*_PLACE, *_HOW),
+    ),
 )
+"""The kinds of manifests that the operator answers. Source and Server tell a server of git how to run."""
 KINDS = (*NATIVE, MACHINE, PROXMOX_CLUSTER, PROXMOX_NODE)
 
 
@@ -125,8 +160,9 @@ def text() -> str:
 
 
 def definition(kind: Kind) -> Schema:
-    status = _plain(kind.status, defaults=False) if kind.status else _NATIVE_STATUS
+    status = {"status": _plain(kind.status, defaults=False)} if kind.status else {}
     columns = [{"name": name, "type": type_, "jsonPath": path} for name, type_, path in kind.columns]
+    columns += [_READY, _REASON] if kind.status else []
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -147,8 +183,8 @@ def definition(kind: Kind) -> Schema:
                     "name": kind.version,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
-                    "additionalPrinterColumns": [*columns, _READY, _REASON, _AGE],
+                    **({"subresources": {"status": {}}} if kind.status else {}),
+                    "additionalPrinterColumns": [*columns, _AGE],
                     "schema": {
                         "openAPIV3Schema": {
                             "type": "object",
@@ -158,7 +194,7 @@ def definition(kind: Kind) -> Schema:
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": _plain(kind.spec, defaults=kind.defaults),
-                                "status": status,
+                                **status,
                             },
                         }
                     },
@@ -172,24 +208,39 @@ def _plain(model: type[BaseModel], *, defaults: bool) -> Schema:
     schema = model.model_json_schema(by_alias=True)
     found = _structural(schema, schema.get("$defs", {}), defaults)
     fields = found["properties"]
-    if model is vitistack.ProxmoxClusterSpec:
-        fields["credentials"]["x-kubernetes-validations"] = [_ONE_WAY_IN]
     if "conditions" in fields:
         fields["conditions"] |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
     return found
 
 
-_ONE_WAY_IN = {
-    "rule": "has(self.tokenSecret) != has(self.password)",
-    "message": "name tokenID with tokenSecret, or username with password",
+_WAY_IN = "name tokenID with tokenSecret, or username with password"
+_RULES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "Clone": (("!has(self.storage) || !has(self.full) || self.full", "a linked clone lies on its template's storage"),),
+    "ClusterCredentials": (
+        ("has(self.tokenID) == has(self.tokenSecret) && has(self.username) == has(self.password)", _WAY_IN),
+        ("has(self.tokenID) != has(self.username)", _WAY_IN),
+    ),
+    "ClusterTls": (
+        ("!(has(self.caCertificate) && has(self.fingerprint))", "name only one of caCertificate and fingerprint"),
+        ("has(self.clientCertificate) == has(self.clientKey)", "clientCertificate and clientKey go together"),
+    ),
+    "Configure": (("!has(self.secrets)", "an object's secrets are Secrets of its namespace: name them by secretRef"),),
+    "Mount": (
+        ("has(self.source) || has(self.size)", "a mount needs a size, or a source"),
+        ("!has(self.source) || !(has(self.size) || has(self.storage))", "a source has neither size nor storage"),
+    ),
+    "ProxmoxCredentials": (("has(self.tokenSecret) != has(self.password)", _WAY_IN),),
+    "VmidRange": (("!(has(self.from) && has(self.to)) || self.from <= self.to", "from is above to"),),
 }
+"""What the fields of a model must be to each other, by the model: a rule for the API server, and its message."""
 
 
 def _structural(schema: Mapping[str, Any], models: Mapping[str, Any], defaults: bool) -> Schema:
     """One field: references resolved, null taken out, one type. `defaults`: keep what the model fills in."""
-    if "$ref" in schema:
-        target = models[schema["$ref"].rpartition("/")[2]]
-        schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+    name = schema["$ref"].rpartition("/")[2] if "$ref" in schema else ""
+    rules = _RULES.get(name, ())
+    if name:
+        schema = {**models[name], **{key: value for key, value in schema.items() if key != "$ref"}}
     if branches := [item for item in schema.get("anyOf", ()) if item.get("type") != "null"]:
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
         if len(branches) == 1:
@@ -203,6 +254,10 @@ def _structural(schema: Mapping[str, Any], models: Mapping[str, Any], defaults: 
             found |= {plain: schema[bound], bound: True}
     if defaults and (default := _without_null(schema.get("default"))) not in (None, [], ()):
         found["default"] = default
+    if name == "Check":
+        found["oneOf"] = [{"required": [word]} for word in ("tcp", "http", "systemd", "command")]
+    if rules:
+        found["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in rules]
     kind = schema.get("type")
     if kind == "object":
         return found | _object(schema, models, defaults)
@@ -249,21 +304,3 @@ def _without_null(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_null(item) for key, item in value.items() if item not in (None, [], ())}
     return value
-
-
-_CONDITIONS = _plain(vitistack.ProxmoxClusterStatus, defaults=False)["properties"]["conditions"]
-_NATIVE_STATUS: Schema = {
-    "type": "object",
-    "properties": {
-        "sync": {"type": "string", "enum": ["Synced", "OutOfSync", "Unknown"]},
-        "health": {
-            "type": "string",
-            "enum": ["Healthy", "Progressing", "Degraded", "Suspended", "Missing", "Unknown"],
-        },
-        "vmid": {"type": "integer"},
-        "node": {"type": "string"},
-        "ipAddresses": {"type": "array", "items": {"type": "string"}},
-        "lastUpdated": {"type": "string", "format": "date-time"},
-        "conditions": _CONDITIONS,
-    },
-}

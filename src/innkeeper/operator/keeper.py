@@ -1,4 +1,4 @@
-"""Keeps the machines of one ProxmoxCluster: a queue of those that want work, a poll for what changed by itself.
+"""Keeps the guests of one cluster: a queue of those that want work, a poll for what changed by itself.
 
 Objects come in one by one, Proxmox is looked at for all of them together. A wave is planned alone and carried out
 beside the next: a clone that takes minutes holds up nobody but itself.
@@ -11,24 +11,31 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled, Uncertain, Waiting
+from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Uncertain
+from innkeeper.engine.interior import Place
 from innkeeper.engine.ports import Event
 from innkeeper.engine.reconcile import carry_out
 from innkeeper.engine.result import StepResult
-from innkeeper.model.observed import ClusterView, ObservedGuest
+from innkeeper.model.inside import CheckResult
+from innkeeper.model.objects import Ref
+from innkeeper.model.observed import ObservedGuest
 from innkeeper.model.plan import Operation
 from innkeeper.model.status import Condition
 from innkeeper.operator import reports
-from innkeeper.operator.access import Access, Missing, Way, opened, way
+from innkeeper.operator.access import Access
 from innkeeper.operator.board import Board
-from innkeeper.operator.capacity import cluster_fields, node_fields
-from innkeeper.operator.kubernetes import Kubernetes
+from innkeeper.operator.checks import Checks
+from innkeeper.operator.connection import Connection, reason_of
+from innkeeper.operator.inside import Inside
 from innkeeper.operator.metrics import Metrics
 from innkeeper.operator.objects import DELETION, POWER, Key, Object
 from innkeeper.operator.queue import Queue, backoff
 from innkeeper.operator.reports import Report
-from innkeeper.operator.wave import Planner, Wave
-from innkeeper.operator.writer import Writer, now
+from innkeeper.operator.secrets import SecretMissing
+from innkeeper.operator.surroundings import Surroundings
+from innkeeper.operator.wanted import ref_of
+from innkeeper.operator.wave import Kept, Planner, Wave
+from innkeeper.operator.writer import Writer
 from innkeeper.planner import calls
 from innkeeper.planner.pair import true_marker
 from innkeeper.settings.marker import TAG
@@ -40,12 +47,6 @@ FULL_LOOK = 10
 _REFUSED_SECONDS = 5.0
 """How often the Secret of refused credentials is read again. Proxmox is not asked in between."""
 _AT_ONCE = 8
-_REASONS: tuple[tuple[type[EngineError], str], ...] = (
-    (NotLetIn, "AuthenticationFailed"),
-    (Missing, "SecretNotFound"),
-    (Stalled, "ClusterRefused"),
-    (Waiting, "ClusterUnreachable"),
-)
 _Tell = Callable[[Key, Report], None]
 _PASSES = frozenset({"Waiting", "Conflict", "Uncertain"})
 
@@ -55,33 +56,32 @@ class Tools:
     """What all keepers share. `source` is whose our guests are; `interval` in seconds."""
 
     board: Board
-    kubernetes: Kubernetes
     writer: Writer
     metrics: Metrics
+    inside: Inside
     source: str
     interval: float = 30.0
     at_once: int = 5
 
 
 class Keeper:
-    """One ProxmoxCluster."""
+    """One cluster's."""
 
     def __init__(self, key: Key, tools: Tools) -> None:
         self.key = key
         self.queue = Queue()
         self._tools = tools
-        self._planner = Planner(key, tools.board, tools.writer, tools.source)
-        self._access: Access | None = None
-        self._refused: tuple[str, EngineError] | None = None
-        """The digest of credentials that were refused, and how."""
-        self._old: list[Access] = []
+        self._planner = Planner(key, tools.board, tools.writer, tools.source, tools.inside)
+        self._connection = Connection(key, tools.board, tools.inside.secrets, tools.metrics)
+        self._surroundings = Surroundings(key, tools.board, tools.writer, tools.metrics)
+        self._checks = Checks(tools.interval)
         self._running = 0
         self._wake = asyncio.Event()
         self._slots = asyncio.Semaphore(tools.at_once)
-        self._connecting = asyncio.Lock()
+        self._places = asyncio.Semaphore(_AT_ONCE)
 
     def wake(self) -> None:
-        """The ProxmoxCluster, a ProxmoxNode or something else of the surroundings changed."""
+        """The cluster's object, a ProxmoxNode or something else of the surroundings changed."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -89,19 +89,20 @@ class Keeper:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watch())
+                group.create_task(self._checks.run())
                 while True:
                     keys = await self.queue.take()
+                    self._checks.forget(keys)
                     await self._slots.acquire()
                     begun = time.perf_counter()
                     wave = await self._plan(keys)
                     group.create_task(self._carry(keys, wave, begun))
         finally:
-            for access in [*self._old, *([self._access] if self._access else [])]:
-                await access.close()
+            await self._connection.close()
 
     async def _plan(self, keys: Collection[Key]) -> tuple[Wave, Access] | None:
         try:
-            access = await self._connected()
+            access = await self._connection.connected()
             wave = await self._planner.plan(keys, access)
         except EngineError as error:
             await self._fail(keys, error)
@@ -112,7 +113,7 @@ class Keeper:
             for key in keys:
                 self.queue.failed(key)
             return None
-        await self._surroundings(wave.view)
+        await self._surroundings.seen(wave.view)
         return wave, access
 
     async def _carry(self, keys: Collection[Key], planned: tuple[Wave, Access] | None, begun: float) -> None:
@@ -135,18 +136,18 @@ class Keeper:
             for _ in keys:
                 self._tools.metrics.reconciliation.labels("machine").observe(time.perf_counter() - begun)
             if not self._running:
-                while self._old:
-                    await self._old.pop().close()
+                await self._connection.close_old()
 
     async def _do(self, keys: Collection[Key], wave: Wave, access: Access) -> None:
-        places = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as group:
 
             def tell(key: Key, report: Report) -> None:
-                group.create_task(self._tell(key, report, places))
+                group.create_task(self._tell(key, report))
 
             for key, report in wave.reports.items():
                 tell(key, report)
+            for key, kept in wave.same.items():
+                await self._alone(key, "RestartFailed", self._same(key, kept, wave, access, tell), tell)
             if wave.prepared.plan.steps:
                 await self._steps(wave, access, tell)
             for key, seen in wave.orphans.items():
@@ -157,8 +158,12 @@ class Keeper:
                 self.queue.add([key])
             for key in wave.gone:
                 await self._alone(key, "DeletionFailed", self._let_go(key), tell)
-            for key, seen in wave.same.items():
-                await self._alone(key, "RestartFailed", self._same(key, seen, access, tell), tell)
+        self._count_outcome(keys, wave)
+        if wave.prepared.interior is not None and (unsaved := await self._tools.inside.save()) is not None:
+            _logger.warning("host keys not saved error=%s", unsaved.ready.message)
+
+    def _count_outcome(self, keys: Collection[Key], wave: Wave) -> None:
+        """Failures make the next look later, successes end that."""
         for key in wave.again:
             self.queue.failed(key)
         for key in set(keys) - wave.again - wave.gone:
@@ -166,15 +171,28 @@ class Keeper:
                 self.queue.succeeded(key)
 
     async def _steps(self, wave: Wave, access: Access, tell: _Tell) -> None:
+        inside: set[Ref] = set()
+        """Guests that are there, and whose roles are run."""
+
         def listen(event: Event) -> None:
-            if event.phase == "done" and event.step.action == "create":
-                _logger.info("Successfully created VM machine=%s vmid=%s", event.ref.name, event.step.vmid)
-                tell(wave.keys[event.ref], _made(event))
+            key, step = wave.keys[event.ref], event.step
+            if event.phase == "configuring" and event.ref not in inside:
+                inside.add(event.ref)
+                tell(key, reports.configuring(step.vmid, step.node, new=step.action == "create"))
+            elif event.phase == "done" and step.action == "create":
+                _logger.info("Successfully created VM machine=%s vmid=%s", event.ref.name, step.vmid)
+                if not self._wants_more(key, wave):
+                    tell(key, reports.exists(step.vmid, step.node, running=step.running is not False))
 
         clusters = {access.cluster.name: access.hypervisor}
         result = await carry_out(wave.prepared, clusters, listen, parallel=self._tools.at_once)
         for item in result.results:
-            self._settle(wave.keys[item.step.ref], item, wave, tell)
+            key = wave.keys[item.step.ref]
+            if item.state == "failed" and item.step.ref in inside:
+                tell(key, reports.not_configured(item.step.vmid, item.step.node, item.error))
+                wave.again.add(key)
+            else:
+                self._settle(key, item, wave, tell)
 
     async def _alone(self, key: Key, reason: str, work: Awaitable[None], tell: _Tell) -> bool:
         """Work on one object whose failure is its own; whether it was done."""
@@ -206,24 +224,35 @@ class Keeper:
             wave.gone.add(key)
         else:
             # What was done is told from a new look: a restart may be asked for, an adopted machine may still differ.
-            self.queue.add([key], 0.0 if step.action != "create" or self._wants_more(key) else 10.0)
+            self.queue.add([key], 0.0 if step.action != "create" or self._wants_more(key, wave) else 10.0)
 
-    def _wants_more(self, key: Key) -> bool:
-        item = self._tools.board.get(key)
-        return item is not None and item.annotations.get(POWER) == "restart"
+    def _wants_more(self, key: Key, wave: Wave) -> bool:
+        """Whether there is more to say of a guest that was just made: a restart is asked for, its inside declared."""
+        item, interior = self._tools.board.get(key), wave.prepared.interior
+        inside = interior is not None and ref_of(key) in interior.items
+        return inside or (item is not None and item.annotations.get(POWER) == "restart")
 
-    async def _same(self, key: Key, seen: ObservedGuest, access: Access, tell: _Tell) -> None:
-        """A machine that is as declared: restart it where that is asked for, learn its addresses."""
-        item = self._tools.board.get(key)
+    async def _same(self, key: Key, kept: Kept, wave: Wave, access: Access, tell: _Tell) -> None:
+        """A guest that is as declared: restart it where that is asked for, learn its addresses and its health."""
+        item, seen = self._tools.board.get(key), kept.seen
         if item is None:
             return
         if item.annotations.get(POWER) == "restart":
             await self._restart(item, seen, access)
-        elif seen.power == "running" and (item.spec.get("agent") or seen.kind == "Container"):
-            addresses = tuple(sorted(await access.hypervisor.addresses(seen)))
-            known = tuple(item.status.get("ipAddresses") or ())
-            if addresses and addresses != known:
-                tell(key, reports.exists(seen.vmid, seen.node, running=True, addresses=addresses))
+            return
+        addresses: tuple[str, ...] | None = None
+        if kept.running and (item.spec.get("agent") or seen.kind == "Container"):
+            addresses = tuple(sorted(await access.hypervisor.addresses(seen))) or None
+        interior = wave.prepared.interior
+        if kept.checked and interior is not None:
+            place = Place(access.cluster, access.hypervisor)
+
+            async def told(results: tuple[CheckResult, ...]) -> None:
+                await self._tell(key, kept.report(results, addresses))
+
+            self._checks.watch(key, lambda: interior.check(place, seen, kept.guest.ref), told)
+        elif addresses is not None and addresses != tuple(item.status.get("ipAddresses") or ()):
+            tell(key, kept.report(addresses=addresses))
 
     async def _restart(self, item: Object, seen: ObservedGuest, access: Access) -> None:
         """Once, at least: the request is taken away after the machine came back."""
@@ -246,8 +275,8 @@ class Keeper:
         operation = Operation("disown", "PUT", f"{calls.of(seen)}/config", params, guarded=True)
         await access.hypervisor.call(operation, seen.digest, lambda line: None)
 
-    async def _tell(self, key: Key, report: Report, places: asyncio.Semaphore) -> None:
-        async with places:
+    async def _tell(self, key: Key, report: Report) -> None:
+        async with self._places:
             try:
                 if await self._tools.writer.tell(key, report) and report.phase == "Error":
                     _logger.warning("%s machine=%s error=%s", _headline(report.ready), key, report.ready.message)
@@ -261,9 +290,7 @@ class Keeper:
         reason = reason_of(error)
         _logger.warning("%s cluster=%s error=%s", _HEADLINES.get(reason, "Error"), self.key, error)
         self._count(reason, "machine")
-        if isinstance(error, NotLetIn) and self._access is not None:
-            self._refused = (self._access.digest, error)
-        places = asyncio.Semaphore(_AT_ONCE)
+        self._connection.refuse(error)
         async with asyncio.TaskGroup() as group:
             for key in keys:
                 item = self._tools.board.get(key)
@@ -271,38 +298,10 @@ class Keeper:
                     group.create_task(self._alone(key, reason, self._let_go(key), lambda key, report: None))
                 else:
                     report = Report((reports.ready(reason, str(error)),))
-                    group.create_task(self._tell(key, report, places))
+                    group.create_task(self._tell(key, report))
                 if isinstance(error, Conflict | Uncertain):
                     self.queue.failed(key)
         self._wake.set()
-
-    async def _connected(self) -> Access:
-        """The access in use; opened anew where the ProxmoxCluster or its Secrets changed."""
-        async with self._connecting:
-            if self._access is not None and self._refused is None:
-                return self._access
-            return await self._renew()
-
-    async def _renew(self) -> Access:
-        found = await self._way()
-        if self._refused is not None:
-            if self._refused[0] == found.digest:
-                raise self._refused[1]
-            self._refused = None
-        if self._access is None or self._access.digest != found.digest:
-            if self._access is not None:
-                self._old.append(self._access)
-            self._access = None
-            self._access = opened(found)
-            self._access.hypervisor.session.heard = self._tools.metrics.request
-        return self._access
-
-    async def _way(self) -> Way:
-        item = self._tools.board.get(self.key)
-        if item is None:
-            where = f"{self.key.namespace}/{self.key.name}"
-            raise _NoCluster(f"ProxmoxCluster {where} does not exist", "create it, or name another in the label")
-        return await way(self._tools.kubernetes, item)
 
     async def _watch(self) -> None:
         """Look whether anything changed: the credentials, the cluster, what is on it."""
@@ -311,75 +310,54 @@ class Keeper:
             self._wake.clear()
             pause = self._tools.interval
             try:
-                async with self._connecting:
-                    before = self._access
-                    access = await self._renew()
+                access, new = await self._connection.renewed()
                 found = await access.hypervisor.poll()
+                new |= await self._rotated()
             except EngineError as error:
                 failures += 1
-                pause = _REFUSED_SECONDS if isinstance(error, NotLetIn | Missing) else min(pause, backoff(failures))
-                if isinstance(error, NotLetIn) and self._access is not None:
-                    self._refused = self._refused or (self._access.digest, error)
+                missing = isinstance(error, NotLetIn | SecretMissing)
+                pause = _REFUSED_SECONDS if missing else min(pause, backoff(failures))
+                self._connection.refuse(error)
                 if trouble != str(error):
                     self._everything()
                 trouble = str(error)
-                await self._told(error)
+                await self._surroundings.told(error)
             except Exception:
                 _logger.exception("poll failed cluster=%s", self.key)
                 failures += 1
             else:
                 turn += 1
-                if trouble or access is not before or found != print_ or turn % FULL_LOOK == 0:
+                if trouble or new:
                     self._everything()
+                elif found != print_ or turn % FULL_LOOK == 0:
+                    self.queue.add(item.key for item in self._guests() if not self._rests(item))
                 print_, trouble, failures = found, "", 0
-                await self._told(None)
+                await self._surroundings.told(None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
                     await asyncio.sleep(min(1.0, pause))
 
+    async def _rotated(self) -> bool:
+        """Whether a Secret that roles name was changed; what Kubernetes cannot tell now, it tells at the next poll."""
+        try:
+            return await self._tools.inside.secrets.read(self._planner.named())
+        except EngineError as error:
+            _logger.warning("secrets not read cluster=%s error=%s", self.key, error)
+            return False
+
     def _everything(self) -> None:
-        self.queue.add(item.key for item in self._tools.board.machines(self.key))
+        self.queue.add(item.key for item in self._guests())
 
-    async def _told(self, error: EngineError | None) -> None:
-        """The ProxmoxCluster's own status."""
-        name = f"{self.key.namespace}/{self.key.name}"
-        self._tools.metrics.connection.labels(name).set(0 if error else 1)
-        item = self._tools.board.get(self.key)
-        if item is None:
-            return
-        good = Condition("Ready", "True", "Connected", "Proxmox answers")
-        told = reports.ready(reason_of(error), str(error)) if error else good
-        fields: dict[str, object] = {"ready": error is None, "lastHealthCheck": now()}
-        with contextlib.suppress(EngineError):
-            await self._tools.writer.tell_of(item, fields, told)
+    def _guests(self) -> Iterable[Object]:
+        return self._tools.board.machines(self.key)
 
-    async def _surroundings(self, view: ClusterView) -> None:
-        """What a look also showed: the cluster's version and nodes, each ProxmoxNode's resources."""
-        name = f"{self.key.namespace}/{self.key.name}"
-        self._tools.metrics.nodes.labels(name).set(sum(node.online for node in view.nodes.values()))
-        board, writer = self._tools.board, self._tools.writer
-        with contextlib.suppress(EngineError):
-            if (item := board.get(self.key)) is not None:
-                good = Condition("Ready", "True", "Connected", "Proxmox answers")
-                await writer.tell_of(item, {**item.status, **cluster_fields(view)}, good)
-            for node in board.nodes(self.key):
-                fields, told = node_fields(node, view)
-                await writer.tell_of(node, fields, told)
+    def _rests(self, item: Object) -> bool:
+        """Whether roles failed in a guest and its next turn is set: what else moves on Proxmox mends no role."""
+        return item.ready.get("reason") == "ConfigurationFailed" and self.queue.waits(item.key)
 
     def _count(self, kind: str, controller: str) -> None:
         self._tools.metrics.errors.labels(kind, controller).inc()
-
-
-class _NoCluster(Missing):
-    """There is no such ProxmoxCluster."""
-
-
-def reason_of(error: EngineError) -> str:
-    """The reason of `Ready=False`, never empty."""
-    if isinstance(error, _NoCluster):
-        return "ClusterNotFound"
-    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), "ClusterUnreachable")
 
 
 _HEADLINES: Mapping[str, str] = {
@@ -393,7 +371,3 @@ _HEADLINES: Mapping[str, str] = {
 
 def _headline(told: Condition) -> str:
     return _HEADLINES.get(told.reason, told.reason)
-
-
-def _made(event: Event) -> Report:
-    return reports.exists(event.step.vmid, event.step.node, running=event.step.running is not False)

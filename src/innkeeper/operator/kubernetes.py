@@ -57,6 +57,10 @@ class Kubernetes:
     async def replace(self, path: str, body: Body) -> dict[str, Any]:
         return await self.call("PUT", path, body)
 
+    async def delete(self, path: str, uid: str) -> None:
+        """Delete the object of this uid; Conflict where another one has its name by now."""
+        await self.call("DELETE", path, {"preconditions": {"uid": uid}})
+
     async def patch(self, path: str, body: Body) -> dict[str, Any]:
         """A merge patch; with `metadata.resourceVersion` in it a Conflict when somebody wrote meanwhile."""
         return await self.call("PATCH", path, body, kind=_MERGE)

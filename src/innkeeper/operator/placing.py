@@ -12,7 +12,6 @@ from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
 from innkeeper.model.objects import Cluster, Guest
 from innkeeper.model.observed import ClusterView, Node
 from innkeeper.model.units import MiB, format_quantity
-from innkeeper.model.vitistack import ASSIGNED
 from innkeeper.operator.reports import Report, of_findings, problem
 from innkeeper.planner.place import Place, Room, memory_of, place
 from innkeeper.settings.desired import compile_guest
@@ -40,11 +39,12 @@ class Ground:
     machines: Counter[str]
     """By node, with those that are promised."""
     memory: Counter[str] = field(default_factory=Counter)
-    _tried: int = ASSIGNED[0]
+    _tried: int = 0
 
     def vmid(self) -> int | None:
-        """The lowest free one of those that the operator assigns, taken from now on."""
-        for vmid in range(self._tried, ASSIGNED[1] + 1):
+        """The lowest free one of the cluster's pool, taken from now on."""
+        pool = self.cluster.spec.vmids
+        for vmid in range(max(self._tried, pool.first), pool.last + 1):
             if vmid not in self.taken:
                 self.taken.add(vmid)
                 self._tried = vmid
@@ -80,8 +80,9 @@ def choose(guest: Guest, ground: Ground) -> str | Report:
     fit: list[tuple[int, str]] = []
     lacks: dict[str, str] = {}
     findings: tuple[object, ...] = ()
+    wanted = guest.spec.node or ground.cluster.spec.defaults.node
     for name, node in sorted(ground.view.nodes.items()):
-        if guest.spec.node not in (None, name):
+        if wanted not in (None, name):
             continue
         if missing := _lacks(guest, node, ground):
             lacks[name] = missing

@@ -39,6 +39,10 @@ class Queue:
             self._due[key] = min(due, self._due.get(key, due))
         self._news.set()
 
+    def waits(self, key: Key) -> bool:
+        """Whether its next look is set already."""
+        return key in self._due
+
     def fresh(self, key: Key) -> None:
         """The object changed: its former failures say nothing any more."""
         self._failures.pop(key, None)

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from innkeeper.engine.health import why
 from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.inside import CheckResult
 from innkeeper.model.status import Condition
 from innkeeper.model.vitistack import Phase
 from innkeeper.operator.objects import Object
@@ -18,13 +20,17 @@ _LONGEST = 4000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What to tell of one machine. What is None, and a condition that is not named, stays as it was told before."""
+    """What to tell of one guest. What is None, and a condition that is not named, stays as it was told before.
+
+    `over` are conditions that have nothing to say any more.
+    """
 
     conditions: tuple[Condition, ...]
     phase: Phase | None = None
     vmid: int | None = None
     node: str | None = None
     addresses: tuple[str, ...] | None = None
+    over: frozenset[str] = frozenset()
 
     @property
     def ready(self) -> Condition:
@@ -80,10 +86,48 @@ def creating(vmid: int, node: str) -> Report:
     )
 
 
-def exists(vmid: int, node: str, *, running: bool, waits: str = "", addresses: tuple[str, ...] | None = None) -> Report:
-    """The machine is as declared. `waits`: what comes into effect only after a restart."""
+def configuring(vmid: int, node: str, *, new: bool) -> Report:
+    """The guest is there, and its roles are run."""
+    said = f"the roles of guest {vmid} are run"
+    made = Condition("VMCreated", "True", "CreationSucceeded", f"machine {vmid} on node {node}")
+    return Report(
+        (ready("Configuring", said), Condition("Configured", "False", "Configuring", said), made),
+        "Creating" if new else None,
+        vmid,
+        node,
+    )
+
+
+def not_configured(vmid: int, node: str, message: str) -> Report:
+    """The guest is there, and its roles could not be run."""
+    failed = Condition("Configured", "False", "ConfigurationFailed", message[:_LONGEST])
+    made = Condition("VMCreated", "True", "CreationSucceeded", f"machine {vmid} on node {node}")
+    return Report((ready("ConfigurationFailed", message), failed, made), "Error", vmid, node)
+
+
+def exists(
+    vmid: int,
+    node: str,
+    *,
+    running: bool,
+    waits: str = "",
+    addresses: tuple[str, ...] | None = None,
+    roles: tuple[str, ...] = (),
+    checks: tuple[CheckResult, ...] = (),
+) -> Report:
+    """The guest is as declared. `waits`: what comes into effect only after a restart; `checks`: of its health."""
+    sick = why(checks)
+    inside: list[Condition] = []
+    if roles:
+        inside.append(Condition("Configured", "True", "RolesApplied", f"as declared: {', '.join(roles)}"))
+    if checks:
+        well = f"{len(checks)} of {len(checks)} checks passed"
+        told = ("False", "CheckFailed", sick[:_LONGEST]) if sick else ("True", "ChecksPassed", well)
+        inside.append(Condition("Healthy", *told))  # type: ignore[arg-type]
     if waits:
         state = ready("PendingReboot", f"accepted, in effect after a restart: {waits}")
+    elif running and sick:
+        state = ready("Unhealthy", sick)
     elif running:
         state = ready("Running", f"machine {vmid} runs on node {node} as declared", ok=True)
     else:
@@ -94,12 +138,24 @@ def exists(vmid: int, node: str, *, running: bool, waits: str = "", addresses: t
             Condition("VMCreated", "True", "CreationSucceeded", f"machine {vmid} on node {node}"),
             Condition("ResourcesAllocated", "True", "AllocationSucceeded", f"on node {node}"),
             Condition("NetworkConfigured", "True", "NetworkReady", "its interfaces are as declared"),
+            *inside,
         ),
         "Running" if running else "Stopped",
         vmid,
         node,
         addresses,
+        frozenset({"Configured", "Healthy"} - {item.type for item in inside}),
     )
+
+
+_SETTLED = frozenset({"Running", "Stopped", "PendingReboot", "Unhealthy"})
+"""The reasons that `exists` gives: everything was done that the object asks for."""
+
+
+def settled(item: Object) -> bool:
+    """Whether an object's guest is as it was declared, the object's newest generation meant."""
+    ready = item.ready
+    return ready.get("reason") in _SETTLED and ready.get("observedGeneration") == item.generation
 
 
 _HEALTH = {
@@ -109,6 +165,8 @@ _HEALTH = {
     "Stopped": "Suspended",
     "Error": "Degraded",
 }
+_TOLD = {"Unhealthy": "Degraded", "Configuring": "Progressing"}
+_SYNCED = frozenset({"Running", "Stopped", "Unhealthy"})
 _UNSEEN = frozenset(
     {"ClusterUnreachable", "AuthenticationFailed", "ClusterRefused", "ClusterNotFound", "SecretNotFound"}
 )
@@ -125,7 +183,8 @@ def status(report: Report, item: Object, now: str) -> dict[str, Any] | None:
         new["node"] = report.node
     if report.addresses is not None:
         new["ipAddresses"] = list(report.addresses)
-    new["conditions"] = conditions(report.conditions, old.get("conditions") or (), item.generation, now)
+    known = [one for one in old.get("conditions") or () if one["type"] not in report.over]
+    new["conditions"] = conditions(report.conditions, known, item.generation, now)
     before = {key: value for key, value in old.items() if key != "lastUpdated"}
     return None if new == before else {**new, "lastUpdated": now}
 
@@ -143,7 +202,8 @@ def _native(report: Report, old: Mapping[str, Any]) -> dict[str, Any]:
     if ready.reason in _UNSEEN:
         return {"sync": "Unknown", "health": "Unknown"}
     health = _HEALTH[report.phase] if report.phase else old.get("health", "Unknown")
-    return {"sync": "Synced" if ready.reason in ("Running", "Stopped") else "OutOfSync", "health": health}
+    health = _TOLD.get(ready.reason, health)
+    return {"sync": "Synced" if ready.reason in _SYNCED else "OutOfSync", "health": health}
 
 
 def conditions(

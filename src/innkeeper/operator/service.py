@@ -13,25 +13,33 @@ import socket
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import kopf
 
+from innkeeper.configure.insider import Insides
 from innkeeper.engine.errors import EngineError
 from innkeeper.model.vitistack import FINALIZER
-from innkeeper.operator import reports
+from innkeeper.operator import keyring, reports
+from innkeeper.operator.applications import Applications
 from innkeeper.operator.board import Board
 from innkeeper.operator.endpoints import serve_health, serve_metrics
+from innkeeper.operator.inside import Inside
 from innkeeper.operator.keeper import Keeper, Tools
 from innkeeper.operator.kubernetes import Gone, Kubernetes
 from innkeeper.operator.lease import Lease
 from innkeeper.operator.metrics import Metrics
-from innkeeper.operator.objects import CLUSTERS, GUESTS, NODES, RESOURCES, Key, Object
+from innkeeper.operator.objects import APPLICATIONS, GUESTS, NODES, PROFILES, RESOURCES, WAYS, Key, Object
+from innkeeper.operator.secrets import Secrets
 from innkeeper.operator.watching import watch
 from innkeeper.operator.writer import Writer
 
 _logger = logging.getLogger("innkeeper.operator")
 _RETRY = 2.0
+_ANSIBLES = 2
+"""How many of them run at once: each takes some hundred MiB for up to eight guests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,7 @@ class Operator:
         self._metrics = metrics
         self._writer = Writer(kubernetes, board)
         self._keepers: dict[Key, tuple[Keeper, asyncio.Task[None]]] = {}
+        self._applications: Applications | None = None
         self._group: asyncio.TaskGroup | None = None
         self._tools: Tools | None = None
         self._problem = "not connected to Kubernetes yet"
@@ -101,7 +110,7 @@ class Operator:
         self._problem = ""
         while True:
             await lease.acquire()
-            leading = asyncio.ensure_future(self._lead(source))
+            leading = asyncio.ensure_future(self._lead(source, namespace))
             holding = asyncio.ensure_future(lease.hold())
             try:
                 await asyncio.wait([leading, holding], return_when=asyncio.FIRST_COMPLETED)
@@ -112,6 +121,18 @@ class Operator:
                     await leading
                 await lease.release()
             self._board.clear()
+
+    @contextlib.asynccontextmanager
+    async def _inside(self, namespace: str) -> AsyncIterator[Inside]:
+        """The way into guests, with what is kept for it in a directory of this leadership."""
+        with TemporaryDirectory(prefix="innkeeper-", ignore_cleanup_errors=True) as folder:
+            keys = keyring.Keyring(self._kubernetes, namespace, Path(folder) / "keys")
+            secrets = Secrets(self._kubernetes, (namespace, keyring.NAME))
+            insider = Insides(data=keys.directory, foreign=True, secrets=secrets, at_once=_ANSIBLES)
+            try:
+                yield Inside(insider, keys, secrets)
+            finally:
+                await insider.close()
 
     async def _source(self) -> str:
         """Whose our guests are: this Kubernetes cluster's, told from others by the uid of its kube-system."""
@@ -126,17 +147,21 @@ class Operator:
             await asyncio.sleep(_RETRY)
         return f"kubernetes/{identity}"
 
-    async def _lead(self, source: str) -> None:
+    async def _lead(self, source: str, namespace: str) -> None:
         options = self._options
-        self._tools = Tools(
-            self._board, self._kubernetes, self._writer, self._metrics, source, options.interval, options.at_once
-        )
+        self._board.heard = lambda item: None
         await self._list()
         self._keepers.clear()
-        async with asyncio.TaskGroup() as group:
+        async with self._inside(namespace) as inside, asyncio.TaskGroup() as group:
+            self._tools = Tools(
+                self._board, self._writer, self._metrics, inside, source, options.interval, options.at_once
+            )
             self._group = group
-            for item in [*self._board.of(CLUSTERS), *self._board.of(*GUESTS)]:
+            self._applications = Applications(self._kubernetes, self._board, self._writer, self._metrics, self._route)
+            self._board.heard = self._heard
+            for item in [*self._board.of(*WAYS), *self._board.of(APPLICATIONS, *GUESTS)]:
                 self._route(item)
+            group.create_task(self._applications.run())
             group.create_task(self._watching())
 
     async def _list(self) -> None:
@@ -172,21 +197,38 @@ class Operator:
             return
         self._route(item)
 
+    def _heard(self, item: Object) -> None:
+        """News of an object, our own writes included: its Application, and the guests that need it, may go on."""
+        if self._applications is not None and (parent := self._board.parent(item)) is not None:
+            self._applications.queue.add([parent])
+        if item.key.native and item.key.plural in GUESTS and reports.settled(item):
+            for other in self._board.dependents(item.key):
+                if not other.deleting and not reports.settled(other):
+                    self._route(other)
+
     def _route(self, item: Object) -> None:
-        """To the keeper that an object belongs to."""
+        """To who keeps an object."""
         if item.key.plural in GUESTS:
             home = self._board.home(item)
             if home is None:
                 self._homeless(item)
             elif self._board.get(item.key) is not None:
                 self._keeper(home).queue.fresh(item.key)
-        elif item.key.plural == CLUSTERS:
-            self._keeper(item.key).wake()
+        elif item.key.plural == APPLICATIONS:
+            assert self._applications is not None
+            self._applications.queue.fresh(item.key)
+        elif item.key.plural in WAYS:
+            keeper = self._keeper(item.key)
+            keeper.wake()
+            keeper.queue.add(guest.key for guest in self._board.machines(item.key))
         elif item.key.plural == NODES:
-            self._keeper(Key(CLUSTERS, item.key.namespace, str(item.spec.get("cluster", "")))).wake()
-        else:
-            for guest in [guest for guest in self._board.of(*GUESTS) if guest.key.native]:
-                self._route(guest)
+            for key, (keeper, _) in self._keepers.items():
+                if (key.namespace, key.name) == (item.key.namespace, item.spec.get("cluster")):
+                    keeper.wake()
+        elif item.key.plural == PROFILES:
+            for other in [*self._board.of(APPLICATIONS), *self._board.of(*GUESTS)]:
+                if other.key.native and other.key.namespace == item.key.namespace:
+                    self._route(other)
 
     def _homeless(self, item: Object) -> None:
         assert self._group is not None
@@ -195,7 +237,7 @@ class Operator:
         elif not item.deleting:
             where = "spec.cluster" if item.key.native else "the label cluster.vitistack.io/cluster-name"
             advice = f"set {where}, or PROXMOX_DEFAULT_CLUSTER of the operator"
-            report = reports.problem("NoCluster", f"it names no ProxmoxCluster: {advice}", "Pending")
+            report = reports.problem("NoCluster", f"it names no cluster: {advice}", "Pending")
             self._group.create_task(self._told(item.key, report))
 
     async def _freed(self, item: Object) -> None:

@@ -2,7 +2,8 @@
 
 The order is what makes a crash harmless. The plan is made; the vmid of every machine that is to be created is written
 into its object, with our finalizer; then the same plan is made again with those vmids, on the same observation, and is
-carried out. Whoever comes next finds the vmid in the object and our marker on the guest.
+carried out. Whoever comes next finds the vmid in the object and our marker on the guest. Keys that new guests accept
+are in the operator's Secret before.
 """
 
 import asyncio
@@ -12,24 +13,59 @@ from dataclasses import dataclass, field, replace
 
 from innkeeper.engine.errors import EngineError, NotLetIn, Stalled, Waiting
 from innkeeper.engine.reconcile import Prepared, plan_again, prepare
+from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.inside import CheckResult
 from innkeeper.model.objects import Declared, Guest, Ref
 from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.plan import Plan, Step
-from innkeeper.model.vitistack import FINALIZER
+from innkeeper.model.vitistack import FINALIZER, Phase
 from innkeeper.operator import placing, reports
 from innkeeper.operator.access import Access
 from innkeeper.operator.board import Board
+from innkeeper.operator.inside import Inside, places, worked_in
 from innkeeper.operator.objects import DELETION, RESOURCES, VMID, Key, Object
 from innkeeper.operator.reports import Report
+from innkeeper.operator.secrets import Place as SecretPlace
 from innkeeper.operator.wanted import guest_of, recorded, ref_of
 from innkeeper.operator.writer import Writer
 from innkeeper.planner import calls
+from innkeeper.planner.creation import needs_of
 from innkeeper.planner.decide import Decision, protection
 from innkeeper.planner.pair import MAKING, Blocked, Ours, true_marker
 from innkeeper.planner.policy import Policy, Unreachable
 
 _AT_ONCE = 8
 _OTHERS = frozenset({"NotOurs", "OwnershipConflict", "KindConflict"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A guest that is as it was declared; `waits` are fields that are in effect only after a restart."""
+
+    guest: Guest
+    seen: ObservedGuest
+    waits: str = ""
+
+    @property
+    def running(self) -> bool:
+        return self.seen.power == "running"
+
+    @property
+    def checked(self) -> bool:
+        """Whether only its checks tell how it is."""
+        return bool(self.guest.spec.health) and self.running
+
+    def report(self, checks: tuple[CheckResult, ...] = (), addresses: tuple[str, ...] | None = None) -> Report:
+        configure = self.guest.spec.configure
+        return reports.exists(
+            self.seen.vmid,
+            self.seen.node,
+            running=self.running,
+            waits=self.waits,
+            addresses=addresses,
+            roles=tuple(call.role for call in configure.roles) if configure is not None else (),
+            checks=checks,
+        )
 
 
 @dataclass(slots=True)
@@ -39,8 +75,8 @@ class Wave:
     prepared: Prepared
     keys: Mapping[Ref, Key]
     reports: dict[Key, Report] = field(default_factory=dict)
-    same: dict[Key, ObservedGuest] = field(default_factory=dict)
-    """Machines that are as they should be."""
+    same: dict[Key, Kept] = field(default_factory=dict)
+    """Guests that are as they should be."""
     again: set[Key] = field(default_factory=set)
     gone: set[Key] = field(default_factory=set)
     """Objects that are being deleted and have no machine (any more)."""
@@ -58,22 +94,29 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Makes waves for one ProxmoxCluster. `source` is whose the guests are."""
+    """Makes waves for one cluster. `source` is whose the guests are; `inside` works in them."""
 
     cluster: Key
     board: Board
     writer: Writer
     source: str
+    inside: Inside
     known: dict[Key, tuple[object, Guest | Report]] = field(default_factory=dict)
     """What was asked for when it was last converted, and from what: a wave converts only what changed."""
 
     async def plan(self, keys: Collection[Key], access: Access) -> Wave:
         """The wave of these machines. Raises the engine's error where the cluster cannot be seen."""
         wanted, told = self._wanted(access)
+        inside = {key: guest for key in keys if (guest := wanted.get(ref_of(key))) is not None and worked_in(guest)}
+        problem = await self.inside.ready(inside.values())
         chosen = frozenset(str(ref_of(key)) for key in keys)
         policy = Policy(self.source, only=chosen or frozenset({""}))
         declared = Declared((access.cluster,), (), tuple(wanted.values()))
-        prepared = await prepare(declared, {access.cluster.name: access.hypervisor}, policy)
+        hypervisors = {access.cluster.name: access.hypervisor}
+        insider = self.inside.insider if inside and problem is None else None
+        prepared = await prepare(declared, hypervisors, policy, insider=insider)
+        if insider is not None:
+            problem = await self.inside.save()
         seen = prepared.views[access.cluster.name]
         if isinstance(seen, Unreachable):
             kind = {"NotLetIn": NotLetIn, "Stalled": Stalled}.get(seen.cause, Waiting)
@@ -81,14 +124,24 @@ class Planner:
         wave = Wave(prepared, {ref_of(key): key for key in keys})
         wave.reports = {key: report for key, report in told.items() if key in keys}
         todo: dict[Ref, Decision] = {}
+        if problem is not None:
+            wave.reports |= dict.fromkeys(inside, problem)
+            wave.again |= inside.keys()
         for decision in prepared.decisions:
-            await self._sort(decision, wave, todo)
+            if problem is None or wave.keys[decision.guest.ref] not in inside:
+                await self._sort(decision, wave, todo)
+        self._hold(todo, wave)
         made = {ref: decision for ref, decision in todo.items() if decision.step and decision.step.action == "create"}
         promised = await self._promise(made, wave, access)
         await self._bind(todo, wave)
         wave.prepared = self._final(wave, [ref for ref in todo if ref not in made], promised, access)
         self._leave(keys, wave)
         return wave
+
+    def named(self) -> set[SecretPlace]:
+        """The Secrets that the roles of this cluster's guests name."""
+        guests = (self.known.get(item.key, (None, None))[1] for item in self.board.machines(self.cluster))
+        return places(guest for guest in guests if isinstance(guest, Guest))
 
     def _wanted(self, access: Access) -> tuple[dict[Ref, Guest], dict[Key, Report]]:
         """The guests of all machines of the cluster, and what is wrong with the others."""
@@ -100,8 +153,12 @@ class Planner:
                 continue
             guest = self._converted(item, access)
             if self.board.moved(item):
-                label = "its label names another ProxmoxCluster than the one that it was made on"
-                guest = reports.problem("ClusterChanged", f"{label}: set it back, or make a new Machine")
+                word = "spec.cluster" if item.key.native else "its label"
+                said = f"{word} names another cluster than the one that it was made on"
+                guest = reports.problem("ClusterChanged", f"{said}: set it back, or make a new object")
+            elif circle := self.board.circle(item):
+                said = " needs ".join(key.told for key in circle)
+                guest = reports.problem("NeedsCycle", f"it needs itself: {said}")
             elif isinstance(guest, Guest):
                 guest = placing.forbidden(guest, access.allowed) or guest
             if isinstance(guest, Guest) and guest.spec.vmid is not None:
@@ -121,7 +178,7 @@ class Planner:
         stamp = (item.fingerprint, access.digest, [profile.version for profile in profiles])
         before, guest = self.known.get(item.key, (None, None))
         if guest is None or before != stamp:
-            guest = guest_of(item, access.cluster, profiles)
+            guest = guest_of(item, access.cluster, profiles, self.board.needs(item))
             self.known[item.key] = stamp, guest
         return guest
 
@@ -139,18 +196,18 @@ class Planner:
                 await self._another_vmid(key, wave)
         elif step is None:
             wave.reports[key] = reports.of_findings(decision.diagnostics)
+        elif decision.unprepared:
+            wave.reports[key] = reports.of_findings(_about(key, wave.prepared.plan))
+            wave.again.add(key)
         elif step.refused:
-            found = reports.of_findings(decision.diagnostics) if decision.diagnostics else None
-            wave.reports[key] = found or reports.problem("Refused", step.refused)
+            wave.reports[key] = _refusal(decision, step, wave.prepared)
+            if decision.guest.ref in wave.prepared.insights.refused:
+                wave.again.add(key)
         elif step.action == "noop" and decision.observed is not None:
             waits = decision.difference.waiting if decision.difference else ()
-            wave.same[key] = decision.observed
-            wave.reports[key] = reports.exists(
-                decision.observed.vmid,
-                decision.observed.node,
-                running=decision.observed.power == "running",
-                waits=", ".join(change.field for change in waits),
-            )
+            wave.same[key] = kept = Kept(decision.guest, decision.observed, ", ".join(change.field for change in waits))
+            if not kept.checked:
+                wave.reports[key] = kept.report()
         else:
             todo[decision.guest.ref] = decision
 
@@ -161,6 +218,34 @@ class Planner:
             with contextlib.suppress(EngineError):  # the next look does it
                 await self.writer.annotate(item, {VMID: None})
             wave.again.add(key)
+
+    def _hold(self, todo: dict[Ref, Decision], wave: Wave) -> None:
+        """What needs a guest that is not there yet waits; what is done in this wave, the engine does in order."""
+        held = True
+        while held:
+            held = False
+            for ref, decision in list(todo.items()):
+                missing = next((need for need in needs_of(decision.guest) if self._missing(need, todo)), None)
+                if missing is None:
+                    continue
+                held = True
+                del todo[ref]
+                key = wave.keys[ref]
+                phase: Phase | None = "Pending" if decision.observed is None else None
+                said = f"{self._missing(missing, todo)} first"
+                wave.reports[key] = reports.problem("WaitingForNeeds", said, phase)
+                wave.again.add(key)
+
+    def _missing(self, need: Ref, todo: Mapping[Ref, Decision]) -> str:
+        """Why a guest that is needed does not count as there; empty where it does."""
+        if need in todo:
+            return ""
+        namespace, plural, name = need.name.split("/")
+        item = self.board.get(Key(plural, namespace, name))
+        told = f"{need.kind} {namespace}/{name}"
+        if item is None or item.deleting:
+            return f"it needs {told}, which {'is being deleted' if item else 'does not exist'}: create it"
+        return "" if reports.settled(item) else f"it needs {told}, which is not as declared yet: that comes"
 
     async def _promise(self, made: Mapping[Ref, Decision], wave: Wave, access: Access) -> dict[Ref, Guest]:
         """Node and vmid for every machine that is to be made, recorded in its object."""
@@ -191,7 +276,8 @@ class Planner:
                 if item is None:
                     continue
                 if isinstance(node, Report) or vmid is None:
-                    none = reports.problem("NoFreeVmid", "no vmid from 10000 to 99999 is free")
+                    pool = access.cluster.spec.vmids
+                    none = reports.problem("NoFreeVmid", f"no vmid from {pool.first} to {pool.last} is free")
                     wave.reports[key] = node if isinstance(node, Report) else none
                     wave.again.add(key)
                 else:
@@ -219,6 +305,9 @@ class Planner:
                 if decision.guest.ref in promised and decision.step is None:
                     wave.reports[wave.keys[decision.guest.ref]] = reports.of_findings(decision.diagnostics)
         going = {*changed, *promised}
+        todo = {item.guest.ref: item for item in prepared.decisions if item.guest.ref in going}
+        self._hold(todo, wave)
+        going &= todo.keys()
         steps = tuple(step for step in prepared.plan.steps if step.ref in going and step.acts and not step.refused)
         return replace(prepared, plan=replace(prepared.plan, steps=steps))
 
@@ -267,6 +356,19 @@ class Planner:
             if marker and (marker.source, marker.kind, marker.name) == (self.source, ref.kind, ref.name):
                 return seen
         return None
+
+
+def _about(key: Key, plan: Plan) -> list[Diagnostic]:
+    """What was found out about one object's guest: its place is the object."""
+    return [found for found in plan.diagnostics if found.location is not None and found.location.file == str(key)]
+
+
+def _refusal(decision: Decision, step: Step, prepared: Prepared) -> Report:
+    if (reason := prepared.insights.refused.get(decision.guest.ref)) is not None:
+        return reports.problem("AddressInUse", f"{reason}: give it another one")
+    if decision.diagnostics:
+        return reports.of_findings(decision.diagnostics)
+    return reports.problem("Refused", step.refused)
 
 
 def _protected(item: Object, seen: ObservedGuest) -> str:

@@ -11,11 +11,11 @@ from innkeeper.model.status import Condition
 from innkeeper.model.vitistack import FINALIZER
 from innkeeper.operator.board import Board
 from innkeeper.operator.kubernetes import Gone, Kubernetes
-from innkeeper.operator.objects import CLUSTER, RESOURCES, VMID, Key, Object
+from innkeeper.operator.objects import CLUSTER, RESOURCES, VMID, Key, Object, cluster_word
 from innkeeper.operator.reports import Report, conditions, status
 
 _logger = logging.getLogger("innkeeper.operator")
-_QUIET = frozenset({"Creating"})
+_QUIET = frozenset({"Creating", "Configuring", "WaitingForNeeds", "GuestsNotReady"})
 _GOOD = frozenset({"Running", "Stopped", "PendingReboot", "Connected"})
 
 
@@ -45,11 +45,21 @@ class Writer:
             await self._event(item, report.ready)
         return changed
 
-    async def tell_of(self, item: Object, fields: Mapping[str, Any], told: Condition) -> None:
-        """The same for a ProxmoxCluster or ProxmoxNode; `fields` are those of its status beside the conditions."""
-        moment = now()
+    async def tell_of(
+        self,
+        item: Object,
+        fields: Mapping[str, Any],
+        told: Condition,
+        *more: Condition,
+        over: frozenset[str] = frozenset(),
+    ) -> None:
+        """The same for other kinds; `fields` are those of its status beside the conditions.
+
+        `told` is Ready. Of the conditions `over`, only those stay that are told again.
+        """
         old = item.status
-        new = {**old, **fields, "conditions": conditions([told], old.get("conditions") or (), item.generation, moment)}
+        known = [one for one in old.get("conditions") or () if one["type"] not in over - {one.type for one in more}]
+        new = {**old, **fields, "conditions": conditions([told, *more], known, item.generation, now())}
         if new != old and await self._status(item, new) and _reason(old) != told.reason:
             await self._event(item, told)
 
@@ -59,8 +69,12 @@ class Writer:
         Conflict where the object changed meanwhile.
         """
         finalizers = [*item.finalizers, *([] if FINALIZER in item.finalizers else [FINALIZER])]
-        annotations = {CLUSTER: f"{cluster.namespace}/{cluster.name}", **({VMID: str(vmid)} if vmid else {})}
+        annotations = {CLUSTER: cluster_word(cluster), **({VMID: str(vmid)} if vmid else {})}
         return await self._patch(item, {"finalizers": finalizers, "annotations": annotations})
+
+    async def hold(self, item: Object) -> Object:
+        """From now on the object cannot go without us."""
+        return await self._patch(item, {"finalizers": [*item.finalizers, FINALIZER]})
 
     async def annotate(self, item: Object, annotations: Mapping[str, str | None]) -> Object:
         """Set annotations; None removes one."""

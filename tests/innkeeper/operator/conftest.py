@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.innkeeper.operator.controlplane import ControlPlane, Missing, as_list, parts
+from tests.innkeeper.operator.controlplane import ControlPlane, Missing, parts
 from tests.innkeeper.operator.world import SEED, World
 from tests.pvesim.running import start
-
-KINDS = ("machines", "containers", "virtualmachines", "profiles", "proxmoxclusters", "proxmoxnodes")
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +44,4 @@ def world(definitions: ControlPlane, tmp_path: Path) -> Iterator[World]:
     finally:
         made.close()
         made.sim.stop()
-        for kind in KINDS:
-            left = [item for item in definitions.list(kind) if item["metadata"].get("finalizers")]
-            for item in left:
-                del item["metadata"]["finalizers"]
-            if left:
-                definitions.kubectl("replace", "-f", "-", given=as_list(left), ok=False)
-        definitions.kubectl("delete", ",".join(KINDS), "--all", "--wait=false")
-        definitions.kubectl("delete", "secrets,leases", "--all")
+        made.forget()

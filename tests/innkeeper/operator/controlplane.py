@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import socket
@@ -163,6 +164,23 @@ class ControlPlane:
         """The API server's complaint about an object; empty where it takes it (nothing is kept)."""
         said = self.kubectl("create", "--dry-run=server", "-f", "-", given=json.dumps(body), ok=False)
         return said if "rror" in said or "nvalid" in said or "unknown field" in said else ""
+
+    def refusals(self, bodies: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The API server's complaint about each of many objects of one kind, asked directly; nothing is kept."""
+        kind = bodies[0]
+        plural = f"{kind['kind'].lower()}s"
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+        path = f"/apis/{kind['apiVersion']}/namespaces/default/{plural}?dryRun=All&fieldValidation=Strict"
+        headers = {"Authorization": f"Bearer {ADMIN}", "Content-Type": "application/json"}
+        said = []
+        for body in bodies:
+            connection.request("POST", path, json.dumps(body), headers)
+            answer = connection.getresponse()
+            found = json.loads(answer.read())
+            said.append("" if answer.status < 300 else str(found.get("message", "")))
+        connection.close()
+        return said
 
     def get(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any]:
         """An object, empty where there is none."""

@@ -10,7 +10,8 @@ import yaml
 
 from tests.docs.pages import blocks
 from tests.innkeeper.operator.controlplane import ControlPlane
-from tests.innkeeper.operator.world import World, cluster, machine, secret
+from tests.innkeeper.operator.test_native import native
+from tests.innkeeper.operator.world import World, cluster, machine, secret, until
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "deploy" / "helm" / "innkeeper"
@@ -81,9 +82,12 @@ def test_installed_by_helm_its_rights_are_enough_and_not_more(world: World) -> N
             ("get", "secrets", "yes"),
             ("list", "secrets", "no"),
             ("create", "secrets", "no"),
+            ("patch", "secrets/innkeeper-operator-keys", "no"),
             ("create", "pods", "no"),
             ("get", "configmaps", "no"),
             ("patch", "machines.vitistack.io", "yes"),
+            ("create", "containers.innkeeper.dev", "yes"),
+            ("delete", "clusters.innkeeper.dev", "no"),
         ):
             said = plane.kubectl("auth", "can-i", verb, kind, f"--as={account}", "-A", ok=False).split()
             assert said[-1] == allowed, (verb, kind)
@@ -93,9 +97,22 @@ def test_installed_by_helm_its_rights_are_enough_and_not_more(world: World) -> N
         world.wait("web")
         assert "forbidden" not in operator.text()
         assert "web" in plane.kubectl("get", "events", "-o", "name") or plane.list("events")
-        plane.kubectl("delete", "machine/web", "--timeout=30s")
+        # Keys to guests go to the Secret that came with the chart, Containers are made for an Application.
+        root, nic = {"storage": "tank", "size": "1Gi"}, [{"bridge": "vmbr0", "ip": "10.255.254.9/24"}]
+        shop = native("Application", "shop", cluster="lab", rootDisk=root, environments={"dev": {}})
+        checked = {"template": "debian-12", "rootDisk": root, "network": nic, "health": [{"systemd": "ssh"}]}
+        plane.apply(native("Container", "checked", cluster="lab", **checked), shop)
+        assert "did not answer SSH" in world.reason("checked", "Unhealthy", "container")["message"]
+        kept = plane.get("secret", "innkeeper-operator-keys", "innkeeper-system")["data"]
+        assert "default__lab__id_ed25519" in kept
+        until(lambda: plane.get("container", "shop-dev"), "the Application's Container")
+        assert "forbidden" not in operator.text()
+        plane.kubectl("delete", "machine/web", "application/shop", "container/checked", "--timeout=60s")
     finally:
         helm(plane, "uninstall", "innkeeper", "--namespace", "innkeeper-system")
+    own = ("secret/innkeeper-operator-keys", "-n", "innkeeper-system")
+    assert "innkeeper" in plane.kubectl("get", *own), "guests accept these keys: they outlive the release"
+    plane.kubectl("delete", *own)
 
 
 def test_plain_manifests_are_taken(kubernetes: ControlPlane) -> None:

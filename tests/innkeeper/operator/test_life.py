@@ -133,6 +133,19 @@ def test_nodes_are_chosen_by_room_and_by_what_is_allowed(lab: World) -> None:
     )
 
 
+def test_only_what_its_cluster_allows_is_used(world: World) -> None:
+    world.plane.apply(secret(), cluster(world.sim, nodes=["pve2"], networks=["vmbr0"]))
+    world.operator()
+    world.plane.apply(*(machine(f"m{number}") for number in range(3)))
+    until(lambda: len(world.vms()) == 3, "three machines")
+    assert {row["node"] for row in world.vms().values()} == {"pve2"}
+    world.plane.apply(machine("elsewhere", node="pve1"), machine("outside", networks=[{"bridge": "vmbr1"}]))
+    assert "pve2" in world.reason("elsewhere", "NodeNotAllowed")["message"]
+    assert "vmbr0" in world.reason("outside", "BridgeNotAllowed")["message"]
+    assert world.condition("outside", type_="NetworkConfigured")["reason"] == "NetworkError"
+    assert len(world.vms()) == 3
+
+
 def test_adopted_by_annotation_and_only_then(lab: World) -> None:
     form = {"vmid": 500, "name": "old", "memory": 512, "cores": 1, "scsi0": "tank:4", "net0": "virtio,bridge=vmbr0"}
     assert lab.sim.do("POST", "/nodes/pve1/qemu", form) == "OK"

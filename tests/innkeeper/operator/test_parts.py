@@ -8,14 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from innkeeper.engine.errors import Conflict, EngineError, NotLetIn, Stalled, Uncertain, Waiting
-from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.diagnostics import Diagnostic, Location
+from innkeeper.model.inside import CheckResult
+from innkeeper.model.objects import Cluster, ClusterSpec, Credentials, Origin
 from innkeeper.operator import reports
-from innkeeper.operator.access import Missing
 from innkeeper.operator.board import Board
-from innkeeper.operator.keeper import reason_of
+from innkeeper.operator.connection import reason_of
 from innkeeper.operator.objects import Key, Object
 from innkeeper.operator.queue import Queue, backoff
+from innkeeper.operator.secrets import SecretMissing
+from innkeeper.operator.wanted import guest_of
 
+LAB = ClusterSpec(endpoints=("https://192.0.2.1:8006",), credentials=Credentials(file="-"))
 WEB = Key("machines", "default", "web")
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
 
@@ -98,7 +102,7 @@ def test_an_unreachable_cluster_leaves_what_was_known() -> None:
     ("error", "reason"),
     [
         (NotLetIn("x"), "AuthenticationFailed"),
-        (Missing("x"), "SecretNotFound"),
+        (SecretMissing("x"), "SecretNotFound"),
         (Stalled("x"), "ClusterRefused"),
         (Waiting("x"), "ClusterUnreachable"),
         (Uncertain("x"), "ClusterUnreachable"),
@@ -115,7 +119,17 @@ def test_where_a_machine_belongs() -> None:
     label = {"labels": {"cluster.vitistack.io/cluster-name": "lab"}}
     assert board.home(item()) == Key("proxmoxclusters", "team", "default")
     assert board.home(item(metadata=label)) == Key("proxmoxclusters", "default", "lab")
-    assert board.home(item(plural="containers", spec={"cluster": "lab"})) == Key("proxmoxclusters", "default", "lab")
+    native = item(plural="containers", spec={"cluster": "lab"})
+    assert board.home(native) == Key("clusters", "default", "lab")
+    board.put(item("lab", plural="proxmoxclusters"))
+    assert board.home(native) == Key("proxmoxclusters", "default", "lab"), "the only one of that name"
+    board.put(item("lab", plural="clusters"))
+    assert board.home(native) == Key("clusters", "default", "lab")
+    assert board.home(item(metadata=label)) == Key("proxmoxclusters", "default", "lab"), "of the Machine's own family"
+    before = item(
+        plural="containers", spec={"cluster": "lab"}, metadata={"annotations": {"innkeeper.dev/cluster": "default/lab"}}
+    )
+    assert board.home(before) == Key("proxmoxclusters", "default", "lab") and not board.moved(before)
     made = {"annotations": {"innkeeper.dev/cluster": "default/old"}}
     moved = item(metadata=label | made)
     assert board.home(moved) == Key("proxmoxclusters", "default", "old") and board.moved(moved)
@@ -134,3 +148,43 @@ def test_the_board_knows_news_from_echoes() -> None:
     board.put(item("other", spec={"vmid": 2000}))
     board.put(item("third", plural="containers", metadata={"annotations": {"innkeeper.dev/vmid": "10001"}}))
     assert board.promised() == {2000, 10_001}
+
+
+def test_needs_are_of_the_same_namespace_and_a_circle_is_seen() -> None:
+    board = Board()
+    guests = [("a", ["Container/b"]), ("b", ["VirtualMachine/c", "Container/d"]), ("d", ["Container/a"])]
+    for name, needs in guests:
+        board.put(item(name, plural="containers", spec={"needs": needs}))
+    first = board.get(Key("containers", "default", "a"))
+    assert first is not None
+    assert [key.name for key in board.circle(first)] == ["a", "b", "d", "a"]
+    board.put(item("d", plural="containers", version=2, spec={}))
+    assert board.circle(first) == ()
+    assert [other.key.name for other in board.dependents(Key("virtualmachines", "default", "c"))] == ["b"]
+
+
+def test_conditions_that_have_nothing_to_say_any_more_go() -> None:
+    checks = (CheckResult("http 80/", False, "answered 500"),)
+    sick = reports.status(
+        reports.exists(100, "pve", running=True, roles=("web",), checks=checks), item(plural="containers"), NOW
+    )
+    assert sick is not None and (sick["sync"], sick["health"]) == ("Synced", "Degraded")
+    told = {one["type"]: (one["status"], one["reason"]) for one in sick["conditions"]}
+    assert told["Ready"] == ("False", "Unhealthy") and told["Healthy"] == ("False", "CheckFailed")
+    assert told["Configured"] == ("True", "RolesApplied")
+    well = reports.status(reports.exists(100, "pve", running=True), item(plural="containers", status=sick), LATER)
+    assert well is not None and well["health"] == "Healthy"
+    assert not {"Healthy", "Configured"} & {one["type"] for one in well["conditions"]}
+
+
+def test_stores_of_secrets_are_refused_even_where_the_api_server_let_them_in() -> None:
+    stores = {"mine": {"vault": "vault.yml", "vaultPasswordCommand": "id"}}
+    lab = Cluster("default/lab", LAB, Origin(Location("lab")))
+    wanted = {"rootDisk": {"size": "4Gi"}, "profile": "small"}
+    own = item(plural="containers", spec=wanted | {"configure": {"secrets": stores, "roles": [{"role": "base"}]}})
+    found = guest_of(own, lab)
+    assert isinstance(found, reports.Report) and found.ready.reason == "NotSupported"
+    profile = item("small", plural="profiles", spec={"configure": {"secrets": stores, "roles": [{"role": "base"}]}})
+    found = guest_of(item(plural="containers", spec=wanted), lab, [profile])
+    assert isinstance(found, reports.Report) and found.ready.reason == "NotSupported"
+    assert "profile small" in found.ready.message

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from tests.innkeeper.operator.test_native import native
 from tests.innkeeper.operator.world import Operator, World, cluster, machine, secret, until
 from tests.pvesim.running import SECRET, start
 
@@ -101,6 +102,40 @@ def test_killed_at_any_point_there_is_one_vm_for_each(world: World, seed: int) -
     world.kill(operator)
     world.operator()
     until(lambda: not world.plane.list("machines") and not world.vms(), "all gone")
+
+
+def test_an_application_has_one_guest_for_each_environment_whenever_the_operator_is_killed(world: World) -> None:
+    chance = random.Random(7)
+    environments: dict[str, dict[str, object]] = {f"e{number}": {} for number in range(8)}
+    root = {"storage": "tank", "size": "1Gi"}
+    spec = {"cluster": "lab", "template": "debian-12", "rootDisk": root, "environments": environments}
+    world.plane.apply(secret(), cluster(world.sim))
+    operator = world.operator()
+    until(lambda: operator.get("/readyz")[0] == 200, "ready")
+    world.plane.apply(native("Application", "shop", **spec))
+    for _ in range(4):
+        before = len(world.sim.calls())
+        point = chance.randrange(1, 30)
+        until(lambda: len(world.sim.calls()) >= before + point or len(world.made()) == 8, "some calls")  # noqa: B023
+        world.kill(operator)
+        operator = world.operator()
+    until(lambda: len(world.made()) == 8, "all are made")
+
+    def told() -> dict[str, int]:
+        found = world.plane.get("application", "shop").get("status", {}).get("guests") or []
+        return {one["name"]: one["vmid"] for one in found if "vmid" in one}
+
+    until(lambda: len(told()) == 8, "all are told")
+    rows = world.sim.call("GET", "/cluster/resources", {"type": "vm"}).data
+    assert told() == {row["name"]: row["vmid"] for row in rows if row["type"] == "lxc"}
+    assert len(world.plane.list("containers")) == 8 and len(world.made()) == 8, "none was ever made twice"
+    world.plane.kubectl("delete", "application/shop", "--wait=false")
+    time.sleep(chance.random())
+    world.kill(operator)
+    world.operator()
+    until(lambda: not world.plane.list("applications") and not world.plane.list("containers"), "all gone")
+    rows = world.sim.call("GET", "/cluster/resources", {"type": "vm"}).data
+    assert [row["vmid"] for row in rows] == [900]
 
 
 def test_two_replicas_and_the_leader_is_killed(world: World) -> None:

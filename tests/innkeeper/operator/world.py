@@ -16,10 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.innkeeper.operator.controlplane import ControlPlane
+from tests.innkeeper.operator.controlplane import ControlPlane, as_list
 from tests.pvesim.running import SECRET, Sim
 
 API = "vitistack.io/v1alpha1"
+KINDS = (
+    *("applications", "machines", "containers", "virtualmachines", "profiles"),
+    *("proxmoxclusters", "clusters", "proxmoxnodes"),
+)
 SEED: dict[str, Any] = {
     "version": "9.1.9",
     "cluster": {"name": "sim"},
@@ -206,6 +210,23 @@ class World:
         for item in self.operators:
             if item.process.poll() is None:
                 item.kill()
+
+    def forget(self) -> None:
+        """Every object goes, whatever holds it."""
+        for kind in KINDS:
+            left = [item for item in self.plane.list(kind) if item["metadata"].get("finalizers")]
+            for item in left:
+                del item["metadata"]["finalizers"]
+            if left:
+                self.plane.kubectl("replace", "-f", "-", given=as_list(left), ok=False)
+        self.plane.kubectl("delete", ",".join(KINDS), "--all", "--wait=false")
+        self.plane.kubectl("delete", "secrets,leases", "--all")
+
+    def made(self) -> list[int]:
+        """The vmids of all guests that were created, in that order."""
+        kinds = ("vzcreate", "qmcreate")
+        upids = [str(call.get("upid") or "").split(":") for call in self.sim.calls()]
+        return [int(words[6]) for words in upids if len(words) > 6 and words[5] in kinds]
 
     def vms(self) -> dict[int, dict[str, Any]]:
         """Virtual machines on Proxmox by vmid, templates aside."""
