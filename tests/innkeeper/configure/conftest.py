@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,9 @@ class Sshd:
             self.process = None
 
 
-def _server(directory: Path) -> Iterator[Sshd]:
+@contextmanager
+def openssh(directory: Path) -> Iterator[Sshd]:
+    """A server of its own on some address of loopback."""
     if not Path(SSHD).exists():
         pytest.skip("needs: openssh-server")
     if os.geteuid() != 0:
@@ -80,18 +83,22 @@ def _server(directory: Path) -> Iterator[Sshd]:
     server = Sshd(directory, "127." + ".".join(str(1 + secrets.randbelow(250)) for _ in range(3)))
     server.new_host_key()
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture
 def sshd(tmp_path: Path) -> Iterator[Sshd]:
-    yield from _server(tmp_path / "sshd")
+    with openssh(tmp_path / "sshd") as server:
+        yield server
 
 
 @pytest.fixture
 def another_sshd(tmp_path: Path) -> Iterator[Sshd]:
-    yield from _server(tmp_path / "another")
+    with openssh(tmp_path / "another") as server:
+        yield server
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -120,3 +121,20 @@ async def test_no_way_into_the_network(receiver: Receiver, host: str) -> None:
 async def test_only_http(url: str) -> None:
     with pytest.raises(Stalled, match="is no http"):
         await notifier(url).notify(NOTICE)
+
+
+async def test_the_address_that_was_looked_at_is_the_one_that_is_called(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that leads elsewhere a moment later leads nobody there."""
+    real, asked = socket.getaddrinfo, list[str]()
+
+    def rebinding(host: str, *rest: object, **more: object) -> object:
+        if host != "rebind.example":
+            return real(host, *rest, **more)  # type: ignore[arg-type]
+        asked.append(host)
+        return real("127.0.0.1" if len(asked) == 1 else "127.0.0.9", *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    await notifier(f"http://rebind.example:{receiver.port}/").notify(NOTICE)
+    assert (len(receiver.posts), asked) == (1, ["rebind.example"])

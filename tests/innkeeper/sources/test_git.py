@@ -19,6 +19,7 @@ from innkeeper.engine.errors import Conflict, EngineError, Stalled, Waiting
 from innkeeper.sources import gittree
 from innkeeper.sources.git import GitRepository, create_bare
 from innkeeper.sources.gitcommand import Login, configuration
+from tests.innkeeper.configure.conftest import openssh
 
 CANARY = "canary-7f3a9c1e5b"
 
@@ -376,13 +377,16 @@ async def test_a_branch_that_is_gone_is_an_error(upstream: Upstream, tmp_path: P
 
 class _Server(BaseHTTPRequestHandler):
     seen: list[str] = []
+    paths: list[str] = []
+    here = ""
 
     def do_GET(self) -> None:
         sign = self.headers.get("Authorization", "")
         self.seen.append(sign)
+        self.paths.append(self.path)
         if self.path.startswith("/moved"):
             self.send_response(301)
-            self.send_header("Location", "http://localhost:1/elsewhere")
+            self.send_header("Location", f"{self.here}/elsewhere.git/info/refs?service=git-upload-pack")
         elif sign:
             self.send_response(500)
         else:
@@ -397,8 +401,9 @@ class _Server(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    _Server.seen = []
+    _Server.seen, _Server.paths = [], []
     made = ThreadingHTTPServer(("127.0.0.1", 0), _Server)
+    _Server.here = f"http://localhost:{made.server_port}"
     thread = threading.Thread(target=made.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{made.server_port}"
@@ -442,11 +447,41 @@ async def test_a_password_is_shown_to_nobody_but_the_server(server: str, tmp_pat
     assert held == []
 
 
-async def test_a_redirect_takes_no_credentials_along(server: str, tmp_path: Path) -> None:
+async def test_a_redirect_is_not_followed(server: str, tmp_path: Path) -> None:
     repository = GitRepository("home", f"{server}/moved.git", tmp_path, login=Login("ada", CANARY))
     with pytest.raises(EngineError):
         await repository.fetch()
     assert not any(_Server.seen)
+    assert _Server.paths and not any("elsewhere" in path for path in _Server.paths)
+
+
+async def test_the_machine_s_own_settings_are_not_read(upstream: Upstream, tmp_path: Path) -> None:
+    system = tmp_path / "gitconfig"
+    system.write_text("[canary]\n    sings = true\n")
+    upstream.push({"a.yaml": "a: 1\n"})
+    repository = source(upstream, tmp_path)
+    await repository.fetch()
+    listed = await repository._git("config", "--list", extra={"GIT_CONFIG_SYSTEM": str(system)})
+    assert "hookspath" in listed.text.lower()
+    assert "canary" not in listed.text
+
+
+def ssh_key(file: Path) -> tuple[str, str]:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(file)], check=True)
+    return file.read_text(), file.with_suffix(".pub").read_text().strip()
+
+
+async def test_a_host_that_nobody_vouched_for_is_not_talked_to(tmp_path: Path) -> None:
+    """Its key is in no `knownHosts`; that our own key would be let in does not matter."""
+    with openssh(tmp_path / "sshd") as host:
+        key, public = ssh_key(tmp_path / "key")
+        host.allow(public)
+        url = f"ssh://root@{host.address}/srv/x.git"
+        with pytest.raises(Stalled, match="knownHosts"):
+            await GitRepository("home", url, tmp_path / "a", login=Login(ssh_key=key)).fetch()
+        known = f"{host.address} {(host.directory / 'host_key.pub').read_text()}"
+        with pytest.raises(Stalled, match=r"x\.git"):
+            await GitRepository("home", url, tmp_path / "b", login=Login(ssh_key=key, known_hosts=known)).fetch()
 
 
 async def test_helpers_and_settings_of_this_machine_are_not_used(
