@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from innkeeper.control.requests import request
+from innkeeper.model.jobs import Request
+from innkeeper.model.plan import Json
 from tests.innkeeper.control.home import container, home
 
 MACHINE = """\
@@ -155,3 +158,21 @@ async def test_a_repository_takes_no_name_of_the_servers_clusters(tmp_path: Path
         job = await house.sync()
         assert job.state == "failed"
         assert "the server has a Cluster/lab of its own" in job.error
+
+
+async def test_a_stranger_s_flake_is_not_evaluated(tmp_path: Path) -> None:
+    """A flake is a program. A fork's pull request is planned without; a branch of the repository itself with it."""
+    evaluated: list[Path] = []
+
+    def evaluate(directory: Path) -> str:
+        evaluated.append(directory)
+        return '{"vms": {}}'
+
+    async with home(tmp_path, "format: proxnix") as house:
+        object.__setattr__(house.house, "evaluate", evaluate)
+        (house.upstream.work / "flake.nix").write_text("{ outputs = { self }: { proxnix = { }; }; }")
+        house.upstream.push("A flake")
+        for trusted in (False, True):
+            payload: dict[str, Json] = {"ref": "refs/heads/main", "trusted": trusted}
+            await house.done(await request(house.house, Request("plan", "home", payload=payload)))
+            assert bool(evaluated) == trusted
