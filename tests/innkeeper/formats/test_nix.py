@@ -1,7 +1,9 @@
 """Flakes: what a real `nix eval` gives, and what a hostile one does not get."""
 
 import shutil
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -65,6 +67,32 @@ def test_a_hostile_flake_gets_nothing(tmp_path: Path, expression: str, monkeypat
     monkeypatch.setattr(nix, "SECONDS", 8)
     assert refused(flake(tmp_path, expression)).startswith("NixFailed: its output proxnix ")
     assert not Path("/tmp/nix-was-here").exists()
+
+
+def test_a_flake_reaches_no_network(tmp_path: Path) -> None:
+    """What names its hash may be fetched even by a pure evaluation: nobody is called all the same."""
+    called: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            called.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        url, digest = f"http://127.0.0.1:{server.server_port}/x", "0" * 64
+        fetched = f'builtins.readFile (builtins.fetchurl {{ url = "{url}"; sha256 = "{digest}"; }})'
+        assert refused(flake(tmp_path, fetched)).startswith("NixFailed")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert called == []
 
 
 def test_no_secret_of_ours_reaches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
