@@ -92,7 +92,13 @@ class Plane:
         return dict(until(found))
 
     def said(self, job: dict[str, Any]) -> str:
-        return self.world.innkeeper("logs", str(job["id"]), env=self.environment).all
+        """The job's log; a server that starts anew just now is waited for."""
+
+        def log() -> str:
+            done = self.world.innkeeper("logs", str(job["id"]), env=self.environment)
+            return done.out if done.status == 0 else ""
+
+        return str(until(log))
 
     def inside(self, script: str) -> str:
         return self.world.pct(VMID, script).strip()
