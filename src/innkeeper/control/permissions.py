@@ -34,19 +34,14 @@ def denied(loaded: Loaded, source: Source, own_roles: Path) -> tuple[Diagnostic,
         if "controlPlane" not in allowed:
             problem = "a repository cannot tell a server how to run"
             found.append(finding("NotAllowed", origin, "kind", problem, "Write it into the server's --config."))
-    place = own_roles.resolve()
-    own = [item for item in loaded.declared.clusters if Path(item.origin.location.file).resolve().is_relative_to(place)]
     if "clusters" not in allowed:
+        own = own_roles.resolve()
         found += (
             _denial(item.origin.location, source, "clusters", f"Cluster/{item.name} is declared by the repository")
-            for item in own
+            for item in loaded.declared.clusters
+            if Path(item.origin.location.file).resolve().is_relative_to(own)
         )
-    within = (None, *(item.name for item in own), *(source.spec.clusters or ()))
     for guest in loaded.declared.guests:
-        if source.spec.clusters is not None and guest.spec.cluster not in within:
-            problem = f"source {source.name} may not declare guests on cluster {guest.spec.cluster}"
-            advice = f"Allowed by the source: {', '.join(source.spec.clusters) or 'none'}."
-            found.append(finding("NotAllowed", guest.origin, "spec.cluster", problem, advice))
         for permission, path, what in _uses(guest, own_roles):
             if permission not in allowed:
                 found.append(_denial(guest.origin.at(path), source, permission, f"{guest.ref}: {path}: {what}"))
