@@ -51,7 +51,7 @@ templates: $(DEV)  ## build what real containers are made of (root and mmdebstra
 	$(BIN)/pvesim template build debian-12
 
 guests: $(DEV)  ## long runs: roles and applications inside real containers (root and lxc), trouble of clusters and forges
-	$(BIN)/pytest $(GUESTS)
+	$(BIN)/pytest -n 2 --dist loadfile --durations 25 $(GUESTS)
 
 parts: $(DEV)  ## build Gitea, kube-apiserver, kubectl and helm for the tests (Go; minutes, once)
 	$(BIN)/python scripts/gitea.py

@@ -54,7 +54,7 @@ def operator(
         str, typer.Option(envvar="LEASE_DURATION", metavar="TIME", help="After this another replica takes over.")
     ] = "15s",
 ) -> None:
-    """Keep the guests that objects of a Kubernetes cluster declare, until it is told to end.
+    """Keep the guests that objects of Kubernetes declare. Runs until it is told to end.
 
     \b
     Example:
