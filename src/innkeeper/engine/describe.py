@@ -60,7 +60,7 @@ def _with_files(variables: Mapping[str, object], texts: Mapping[str, str]) -> di
             if isinstance(name, str):
                 return texts[name]
             return {key: filled(part) for key, part in value.items()}
-        return [filled(part) for part in value] if isinstance(value, list | tuple) else value
+        return type(value)(map(filled, value)) if isinstance(value, list | tuple) else value
 
     return {name: filled(value) for name, value in variables.items()}
 
