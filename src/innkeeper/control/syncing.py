@@ -302,6 +302,8 @@ async def _carried_out(scene: Scene, prepared: Prepared) -> Outcome:
     result = await carry_out(prepared, scene.links, run.listen, run.stop, patience=PATIENCE)
     stopped = result.stopped and any(item.error.startswith("stopped") for item in result.results)
     told = replace(prepared.policy, provision=True)
+    if told.configure == "always":  # where guests stand is told, not what this run was asked to do again
+        told = replace(told, configure="changed")
     seen = prepared if not acts and scene.insider is None else await scene.prepare(told, health=True)
     await _recorded(scene, seen)
     body = recording.with_results(scene.shown(prepared), result)

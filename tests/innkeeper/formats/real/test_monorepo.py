@@ -59,6 +59,8 @@ def test_a_changed_recipe_is_run_again_and_what_was_damaged_is_mended(world: Wor
     assert "no-such-unit" in failed.all
     assert "Traceback" not in failed.all
     file.write_text(before)
+    world.apply("--only", "apache")
+    assert world.get(f"{world.net}.142") == (200, "<h1>Hello from steven</h1>"), "as it was before the failure"
 
 
 def test_templates_attributes_and_a_unit_of_its_own(world: World) -> None:
