@@ -183,7 +183,7 @@ def outside(options: argparse.Namespace) -> str:
 
 
 PAGE_TEXT = """# Benchmarks
-Written by `make bench`: the figures of a section come from one run, on one `pvesim`, on 2 shared cores with Python {python}.
+Written by `make bench`: the figures of a section come from one run, on 2 shared cores with Python {python}.
 The simulator shares those cores with what is measured. Times are wall seconds of a whole process, from start to exit;
 ratios are what carries over.
 

@@ -60,7 +60,10 @@ class Story:
 
 def told(failure: Event) -> str:
     """The sentence for a failed or unreachable task."""
-    reason = "\n".join(str(failure.get("reason", "")).strip().splitlines()[:_LINES])
+    lines = str(failure.get("reason", "")).strip().splitlines()
+    if len(lines) > _LINES:  # how it began, and where it ended
+        lines = [*lines[: _LINES - 2], "…", lines[-1]]
+    reason = "\n".join(lines)
     if failure["event"] == "unreachable":
         return f"the guest was lost in the task `{failure['task']}`: {reason}"
     return f"the task `{failure['task']}` failed: {reason}"
