@@ -61,7 +61,7 @@ def test_a_variable_is_the_text_of_a_file(tmp_path: Path) -> None:
     loaded = read(tmp_path, document("Container", "web", spec))
     assert loaded.ok, loaded.diagnostics
     calls = insides(loaded.declared)[0].roles
-    assert calls[0].variables == {"page": "<h1>{{ hello }}</h1>\n", "all": {"a": ["b"]}}
+    assert calls[0].variables == {"page": "<h1>{{ hello }}</h1>\n", "all": {"a": ("b",)}}
     assert variables(loaded.declared.guests[0], "mine")["page"] == {"fileRef": "page.html"}, "the manifest stays"
 
 
