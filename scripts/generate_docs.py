@@ -30,6 +30,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "container": lambda: reference_pages.fields("Container"),
     "virtual-machine": lambda: reference_pages.fields("VirtualMachine"),
     "profile": lambda: reference_pages.fields("Profile"),
+    "image": lambda: reference_pages.fields("Image"),
     "application": lambda: reference_pages.fields("Application"),
     "source": lambda: reference_pages.fields("Source"),
     "server": lambda: reference_pages.fields("Server"),

@@ -13,6 +13,7 @@ from innkeeper.cli.program import app
 from innkeeper.manifests.vocabulary import Vocabulary, vocabulary
 from innkeeper.model.applications import ApplicationSpec
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+from innkeeper.model.images import ImageSpec
 from innkeeper.model.objects import ClusterSpec, Metadata, ProfileSpec
 from innkeeper.model.server import ServerSpec
 from innkeeper.model.sources import SourceSpec
@@ -25,6 +26,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "Container": ContainerSpec,
     "VirtualMachine": VirtualMachineSpec,
     "Profile": ProfileSpec,
+    "Image": ImageSpec,
     "Application": ApplicationSpec,
     "Source": SourceSpec,
     "Server": ServerSpec,

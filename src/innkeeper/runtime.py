@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +11,13 @@ from innkeeper.engine.describe import insides, of_projects
 from innkeeper.engine.errors import EngineError, Stalled
 from innkeeper.engine.inside import Insider
 from innkeeper.engine.interior import preferred
-from innkeeper.engine.ports import Scope
+from innkeeper.engine.ports import Log, Scope
 from innkeeper.engine.reconcile import Prepared, prepare
 from innkeeper.manifests.loading import Loaded, load
 from innkeeper.manifests.writing import Manifest, manifest
 from innkeeper.model.applications import ENVIRONMENT, PROJECT
 from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.images import Build
 from innkeeper.model.objects import ADOPT, Cluster, ClusterDefaults, Declared
 from innkeeper.model.observed import ObservedGuest
 from innkeeper.model.sources import Format
@@ -48,13 +49,26 @@ def policy(paths: Sequence[Path], source: str | None = None) -> Policy:
 
 def loaded(paths: Sequence[str | Path], format: Format | None = None) -> Loaded:  # noqa: A002 (the field's own word)
     """Everything that is declared there (in the current directory where no path is given), flakes evaluated."""
-    return load(paths or [Path()], format, _evaluated)
+    return load(paths or [Path()], format, _evaluated, derive=_derived)
 
 
 def _evaluated(flake: Path) -> str | Diagnostic:
     from innkeeper.sources.nix import evaluate  # few have flakes
 
     return evaluate(flake)
+
+
+def _derived(flake: Path, output: str) -> str | Diagnostic:
+    from innkeeper.sources.nixbuild import derive
+
+    return derive(flake, output)
+
+
+def built(build: Build, log: Log) -> AbstractAsyncContextManager[Path]:
+    """See engine.ports.Builder."""
+    from innkeeper.sources import nixbuild
+
+    return nixbuild.built(build, log)
 
 
 @asynccontextmanager

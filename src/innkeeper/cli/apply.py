@@ -151,13 +151,14 @@ def _agreed(quiet: bool) -> bool:
 async def _carry_out(
     prepared: "Prepared", clusters: "runtime.Clusters", parallel: int, healthy: float | None, *, quiet: bool
 ) -> "Result":
+    from innkeeper import runtime
     from innkeeper.cli.interrupt import safe_stop
     from innkeeper.cli.output import console
     from innkeeper.cli.progress import progress
     from innkeeper.engine.reconcile import carry_out
 
     with progress(console(), prepared.plan, quiet=quiet) as shown, safe_stop(shown.say) as stop:
-        return await carry_out(prepared, clusters, shown.listen, stop, parallel, healthy=healthy)
+        return await carry_out(prepared, clusters, shown.listen, stop, parallel, healthy=healthy, builder=runtime.built)
 
 
 def _refused(prepared: "Prepared", error: Exception) -> dict[str, object]:

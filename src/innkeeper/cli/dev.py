@@ -183,7 +183,7 @@ class _Session:
                     self._note(event)
                     shown.listen(event)
 
-                result = await carry_out(prepared, clusters, listen, stop, healthy=self.wait)
+                result = await carry_out(prepared, clusters, listen, stop, healthy=self.wait, builder=runtime.built)
                 self.stopped = stop.is_set()
             address = await runtime.address_of(prepared, clusters)
         return self._report(result, address), address

@@ -9,7 +9,9 @@ from innkeeper.control.errors import NotFound
 from innkeeper.control.memory import Store
 from innkeeper.control.ports import Bus, Forge, Insides, Links, Notifier, Publisher, Queue, Repository
 from innkeeper.control.rendered import Rendered
+from innkeeper.engine.ports import Builder
 from innkeeper.manifests.formats.tree import Evaluate
+from innkeeper.manifests.images import Derive
 from innkeeper.model.objects import Cluster
 from innkeeper.model.server import ServerSpec
 from innkeeper.model.sources import Source
@@ -42,6 +44,9 @@ class House:
     """What each source was brought to last, as far as that was looked up."""
     evaluate: Evaluate | None = None
     """How a flake's output is had; None: flakes are not evaluated."""
+    derive: Derive | None = None
+    builder: Builder | None = None
+    """What an image is built from, and how."""
 
     def source(self, name: str) -> Source:
         if name in self.sources:

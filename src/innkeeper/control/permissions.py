@@ -12,6 +12,7 @@ from innkeeper.manifests.loading import Loaded
 from innkeeper.manifests.origins import finding
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.guests import ContainerSpec
+from innkeeper.model.images import REFERENCE
 from innkeeper.model.inside import CONTROL_PLANE, Configure, Role
 from innkeeper.model.objects import ADOPT, Guest
 from innkeeper.model.sources import Permission, Source
@@ -57,6 +58,9 @@ def _uses(guest: Guest, own_roles: Path) -> Iterator[tuple[Permission, str, str]
     """Everything in a guest's manifest that needs a permission, with its field."""
     if guest.adopt:
         yield "adopt", f"metadata.annotations.{ADOPT}", "a guest is taken over that somebody else made"
+    for image in guest.images:
+        if image.provided:
+            yield "images", "spec", f"{REFERENCE}{image.name} is downloaded by a node, or built"
     if isinstance(guest.spec, ContainerSpec):
         yield from _container(guest.spec)
     else:

@@ -47,7 +47,8 @@ async def synced(house: House, source: Source) -> Rendered | None:
 def judged(house: House, source: Source, revision: str, place: Path, *, strict: bool = False) -> Rendered:
     """What a directory declares, held against what the source may do."""
     clusters = _clusters(house, source)
-    loaded = load([place], source.spec.format, None if strict else house.evaluate, clusters)
+    derive = house.derive if "images" in source.spec.allow and not strict else None
+    loaded = load([place], source.spec.format, None if strict else house.evaluate, clusters, derive=derive)
     allow = tuple(item for item in source.spec.allow if item != "clusters" or not strict)
     held = replace(source, spec=source.spec.model_copy(update={"allow": allow}))
     refused = denied(loaded, held, place)

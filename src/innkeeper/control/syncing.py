@@ -299,7 +299,7 @@ async def _carried_out(scene: Scene, prepared: Prepared) -> Outcome:
     acts = any(step.acts for step in prepared.plan.steps)
     if acts and (spec.snapshot_before or run.job.request.payload.get("snapshot")):
         await operating.before(run, scene.links, prepared.plan)
-    result = await carry_out(prepared, scene.links, run.listen, run.stop, patience=PATIENCE)
+    result = await carry_out(prepared, scene.links, run.listen, run.stop, patience=PATIENCE, builder=run.house.builder)
     stopped = result.stopped and any(item.error.startswith("stopped") for item in result.results)
     told = replace(prepared.policy, provision=True)
     if told.configure == "always":  # where guests stand is told, not what this run was asked to do again

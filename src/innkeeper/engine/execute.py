@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
+from innkeeper.engine.images import Images
 from innkeeper.engine.interior import Interior
-from innkeeper.engine.ports import Event, Hypervisor, Listener
+from innkeeper.engine.ports import Builder, Event, Hypervisor, Listener
 from innkeeper.engine.result import Result, StepResult
 from innkeeper.engine.work import Site, Work
 from innkeeper.model.objects import Declared, Ref
@@ -27,11 +28,15 @@ async def execute(
     patience: float = 300.0,
     insights: Insights = NOTHING,
     interior: Interior | None = None,
+    builder: Builder | None = None,
 ) -> Result:
     """Deletes come after everything else. Once `stop` is set no further call is made; those that run are awaited."""
     sites = {
         name: replace(
-            _site(name, view, declared, policy, hypervisors[name], plan, patience), insights=insights, interior=interior
+            _site(name, view, declared, policy, hypervisors[name], plan, patience),
+            insights=insights,
+            interior=interior,
+            images=Images(builder, frozenset(storage.name for storage in view.storages if storage.shared)),
         )
         for name, view in views.items()
         if isinstance(view, ClusterView)

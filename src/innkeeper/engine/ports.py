@@ -1,9 +1,12 @@
 """What the engine needs from the outside. `innkeeper.proxmox` is the one hypervisor; tests run it against pvesim."""
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from innkeeper.model.images import Build
 from innkeeper.model.objects import Ref
 from innkeeper.model.observed import ClusterView, ObservedGuest
 from innkeeper.model.plan import Operation, Step
@@ -31,6 +34,10 @@ Log = Callable[[str], None]
 """Gets the last line of a running Proxmox task's log."""
 
 
+Builder = Callable[[Build, Log], AbstractAsyncContextManager[Path]]
+"""Makes an image, which is there until it is let go. Raises only `innkeeper.engine.errors`."""
+
+
 class Hypervisor(Protocol):
     """One Proxmox cluster. Every method raises only `innkeeper.engine.errors`."""
 
@@ -50,8 +57,11 @@ class Hypervisor(Protocol):
     async def addresses(self, guest: ObservedGuest) -> tuple[str, ...]:
         """The addresses that a running guest has now, without prefixes; none where Proxmox cannot tell (no agent)."""
 
-    async def call(self, operation: Operation, digest: str, log: Log) -> None:
-        """One writing call, sent once, its task followed to the end; a task that ends with warnings is a success."""
+    async def call(self, operation: Operation, digest: str, log: Log, file: Path | None = None) -> None:
+        """One writing call, sent once, its task followed to the end; a task that ends with warnings is a success.
+
+        `file` goes with it: what an operation's `build` was made into.
+        """
 
     async def settle(self, vmid: int, log: Log, timeout: float) -> None:
         """Follow tasks that still run on this guest (ours of an earlier run, or anybody's) until none does."""

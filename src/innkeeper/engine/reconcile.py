@@ -11,7 +11,7 @@ from innkeeper.engine.health import Checks, look, wait
 from innkeeper.engine.inside import Insider
 from innkeeper.engine.interior import Interior, Place
 from innkeeper.engine.observe import observe
-from innkeeper.engine.ports import Hypervisor, Listener, Log
+from innkeeper.engine.ports import Builder, Hypervisor, Listener, Log
 from innkeeper.engine.result import Result
 from innkeeper.model.objects import Declared
 from innkeeper.model.plan import Plan
@@ -124,10 +124,12 @@ async def carry_out(
     parallel: int = 8,
     patience: float = 300.0,
     healthy: float | None = None,
+    builder: Builder | None = None,
 ) -> Result:
     """Carry out a plan, once it passed the gate. Every step is verified: the guest is read back and planned again.
 
-    `healthy`: how many seconds to wait until all guests are healthy; None: that is not asked.
+    `healthy`: how many seconds to wait until all guests are healthy; None: that is not asked. `builder` makes images
+    that are built.
     """
     gate(prepared)
     stop = stop or asyncio.Event()
@@ -144,6 +146,7 @@ async def carry_out(
         patience,
         prepared.insights,
         prepared.interior,
+        builder,
     )
     if healthy is None:
         return result

@@ -8,8 +8,10 @@ approved. So a lost answer, a lock, a change by somebody else and a crash of an 
 import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from innkeeper.engine.errors import Conflict, EngineError, Stalled, Uncertain, Waiting
+from innkeeper.engine.images import Images
 from innkeeper.engine.interior import Interior, Place
 from innkeeper.engine.ports import Event, Hypervisor, Listener, Scope
 from innkeeper.engine.result import StepResult
@@ -42,6 +44,7 @@ class Site:
     """Seconds to wait for locks and other people's tasks, in all, for one step."""
     insights: Insights = NOTHING
     interior: Interior | None = None
+    images: Images = field(default_factory=Images)
 
 
 class Stopped(Exception):
@@ -181,7 +184,11 @@ class Work:
         self._tell(operation.phase)
         # Noted before the call: an answer may be lost, its effect not.
         self.wrote.append(operation.phase)
-        await self.site.hypervisor.call(operation, digest, lambda line: self._tell(operation.phase, line))
+        hypervisor, log = self.site.hypervisor, partial(self._tell, operation.phase)
+        if operation.phase == calls.PROVIDE:
+            await self.site.images.provide(hypervisor, operation, log)
+        else:
+            await hypervisor.call(operation, digest, log)
 
     async def _look(self, step: Step, trouble: EngineError | None) -> Step | str:
         """Look until there is something to see: nothing is repeated before."""

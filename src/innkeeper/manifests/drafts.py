@@ -16,6 +16,7 @@ from innkeeper.manifests.yamltext import Document
 from innkeeper.model.applications import ApplicationSpec
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+from innkeeper.model.images import ImageSpec
 from innkeeper.model.objects import API_VERSION, ClusterSpec, Metadata, Origin, ProfileSpec, Ref
 from innkeeper.model.server import ServerSpec
 from innkeeper.model.sources import SourceSpec
@@ -24,6 +25,7 @@ MODELS: Mapping[str, type[BaseModel]] = {
     "Application": ApplicationSpec,
     "Cluster": ClusterSpec,
     "Container": ContainerSpec,
+    "Image": ImageSpec,
     "Profile": ProfileSpec,
     "VirtualMachine": VirtualMachineSpec,
 }

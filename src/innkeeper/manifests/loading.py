@@ -12,6 +12,7 @@ from innkeeper.manifests.drafts import KINDS, SETTINGS, Draft, Foreign, Rejected
 from innkeeper.manifests.files import SourceText, bundled_profiles, directory_of, read
 from innkeeper.manifests.formats.translation import Translation, translate
 from innkeeper.manifests.formats.tree import Evaluate
+from innkeeper.manifests.images import Derive, made_from, read_image
 from innkeeper.manifests.insides import Roles, check_references, referred_files, role_directories
 from innkeeper.manifests.layers import Layer, located, roles_of, together
 from innkeeper.manifests.origins import finding
@@ -21,6 +22,7 @@ from innkeeper.manifests.vocabulary import nearest
 from innkeeper.manifests.yamltext import documents
 from innkeeper.model.diagnostics import Diagnostic, Location, has_errors
 from innkeeper.model.exposure import EXPORTER
+from innkeeper.model.images import Image
 from innkeeper.model.objects import API_VERSION, Cluster, ClusterSpec, Declared, Guest, Metadata, Origin, Ref
 from innkeeper.model.server import Server, ServerSpec
 from innkeeper.model.sources import Format, Source, SourceSpec
@@ -56,14 +58,15 @@ def load(
     clusters: Iterable[Cluster] = (),
     *,
     any_store: bool = False,
+    derive: Derive | None = None,
 ) -> Loaded:
     """Read files, directories and `-` (standard input). Never raises for anything that they hold.
 
     `format` says what a directory is in; None: as it plainly is. Native manifests beside are read all the same.
-    `evaluate` gives the output of a flake, which takes a process and so is not done here. `clusters` are those that a
-    server knows besides. `any_store`: see check_references.
+    `evaluate` gives the output of a flake and `derive` what an image is built from, which take a process and so are not
+    done here. `clusters` are those that a server knows besides. `any_store`: see check_references.
     """
-    loader = _Loader(machines=format in (None, "vitistack"), any_store=any_store, clusters=list(clusters))
+    loader = _Loader(format in (None, "vitistack"), derive, any_store, clusters=list(clusters))
     loader.places.update((Ref("Cluster", item.name), item.origin.location) for item in loader.clusters)
     loader.given = frozenset(loader.places)
     known = len(loader.places)
@@ -80,6 +83,7 @@ def load(
 class _Loader:
     machines: bool
     """Whether documents of vitistack.io are translated."""
+    derive: Derive | None = None
     any_store: bool = False
     diagnostics: list[Diagnostic] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -90,32 +94,36 @@ class _Loader:
     clusters: list[Cluster] = field(default_factory=list)
     cluster_names: list[str] = field(default_factory=list)
     profiles: dict[str, ReadyProfile] = field(default_factory=dict)
+    images: dict[str, Image | None] = field(default_factory=dict)
+    """None for those that are faulty."""
     bundled: dict[str, ReadyProfile | None] = field(default_factory=dict)
     roles: Roles = field(default_factory=Roles)
     sources: list[Source] = field(default_factory=list)
     servers: list[Server] = field(default_factory=list)
     translated: list[Draft] = field(default_factory=list)
     settings: list[Draft] = field(default_factory=list)
-    """Clusters that are told by settings of directories in other formats."""
+    """Clusters and images that directories in other formats tell of by the way."""
 
     def add(self, found: Translation) -> None:
         self.diagnostics += found.diagnostics
         self.files += found.files
         for item in found.drafts:
-            if item.ref.kind == "Cluster":
+            if item.ref.kind in ("Cluster", "Image"):
                 self.settings.append(item)
             else:
                 self._add(item)
 
-    def _settle_clusters(self) -> None:
-        """A cluster that a manifest declares is meant instead of what a directory's own settings tell of one."""
+    def _settle(self) -> None:
+        """What manifests declare is meant instead: any cluster, and an image of the same name."""
         own = next((ref for ref in self.places if ref.kind == "Cluster"), None)
         for item in self.settings:
-            if own is None:
+            meant = own if item.ref.kind == "Cluster" else item.ref if item.ref in self.places else None
+            if meant is None:
                 self._add(item)
             else:
-                problem = f"not used: {own} is declared ({self.places[own]})"
-                self.diagnostics.append(finding("ClusterReplaced", item.origin, "", problem, "", "info"))
+                problem = f"not used: {meant} is declared ({self.places[meant]})"
+                code = "ClusterReplaced" if item.ref.kind == "Cluster" else "ImageReplaced"
+                self.diagnostics.append(finding(code, item.origin, "", problem, "", "info"))
 
     def _add(self, item: Draft) -> None:
         if self._is_new(item.ref, item.origin):
@@ -168,7 +176,7 @@ class _Loader:
         return False
 
     def finish(self, given: str, *, empty: bool) -> Loaded:
-        self._settle_clusters()
+        self._settle()
         if empty and not self.settings and not has_errors(self.diagnostics):
             advice = f"A manifest is a YAML document with apiVersion: {API_VERSION}, in a file *.yaml or *.yml."
             self.diagnostics.append(Diagnostic("error", "NoManifests", f"{given} holds no manifests", advice))
@@ -186,6 +194,7 @@ class _Loader:
     def _guests(self) -> Iterator[Guest]:
         waiting: list[Draft] = []
         self.cluster_names = [ref.name for ref in self.places if ref.kind == "Cluster"]
+        self.images.update((ref.name, None) for ref in self.places if ref.kind == "Image")
         for found in self.drafts:
             if found.empty_fields:
                 self.diagnostics += _empty(found.spec, "spec", found.origin)
@@ -193,6 +202,8 @@ class _Loader:
                 self._cluster(found)
             elif found.ref.kind == "Profile":
                 self._profile(found)
+            elif found.ref.kind == "Image":
+                self._image(found)
             elif found.ref.kind in SETTINGS:
                 self._setting(found)
             else:
@@ -223,6 +234,13 @@ class _Loader:
             self.diagnostics += spec
         else:
             self.clusters.append(Cluster(found.ref.name, spec, found.origin))
+
+    def _image(self, found: Draft) -> None:
+        image = read_image(found, self.derive)
+        if isinstance(image, tuple):
+            self.diagnostics += image
+        else:
+            self.images[found.ref.name] = image
 
     def _setting(self, found: Draft) -> None:
         if found.ref.kind == "Source":
@@ -284,8 +302,10 @@ class _Loader:
             directories, wrong = role_directories(spec.configure, origin, tuple(beside), self.roles)
             files, missing = referred_files(spec.configure, origin, beside)
             self.diagnostics += (*wrong, *check_references(spec.configure, origin, any_store=self.any_store), *missing)
-        labels, annotations = metadata.labels, metadata.annotations
-        guest = Guest(ref, spec, origin, tuple(labels.items()), tuple(annotations.items()), directories, files)
+        spec, images, unknown = made_from(spec, origin, self.images)
+        self.diagnostics += unknown
+        labels, annotations = tuple(metadata.labels.items()), tuple(metadata.annotations.items())
+        guest = Guest(ref, spec, origin, labels, annotations, directories, files, images)
         return guest if self._has_cluster(guest) and (ready is not None or name is None) else None
 
     def _profile_of(self, name: str, found: Draft, kind: str) -> ReadyProfile | None:

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from innkeeper.model.base import VMID, Name, Plain, Value
 from innkeeper.model.diagnostics import Location
 from innkeeper.model.guests import ContainerSpec, VirtualMachineSpec
+from innkeeper.model.images import Image
 from innkeeper.model.inside import Check, Configure
 
 API_VERSION = "innkeeper.dev/v1alpha1"
@@ -253,7 +254,7 @@ class Guest:
     """A declared Container or VirtualMachine; its profile's defaults are filled in, the cluster's are not.
 
     `roles` are the directories of `spec.configure.roles`, in their order; `files` the texts of the files that their
-    variables refer to, by the paths that stand there.
+    variables refer to, by the paths that stand there; `images` those that the spec's volumes are of.
     """
 
     ref: Ref
@@ -263,6 +264,7 @@ class Guest:
     annotations: tuple[tuple[str, str], ...] = ()
     roles: tuple[str, ...] = ()
     files: tuple[tuple[str, str], ...] = ()
+    images: tuple[Image, ...] = ()
 
     @property
     def adopt(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.images import Build
 from innkeeper.model.objects import Ref
 
 Action = Literal["create", "update", "replace", "delete", "adopt", "noop"]
@@ -38,7 +39,7 @@ class Operation:
     `guarded` calls carry the digest of the configuration that the plan was made from, or, after an own write in the
     same step, of the configuration read back after it. `phase` is the word that progress shows. A `derived` call stands
     for what can only be decided from the guest that the calls before it made (a clone): it has no parameters yet, and
-    the executor plans that guest again in its place.
+    the executor plans that guest again in its place. `build` is made first, and goes with the call as its file.
     """
 
     phase: str
@@ -47,6 +48,7 @@ class Operation:
     params: tuple[tuple[str, str], ...] = ()
     guarded: bool = False
     derived: bool = False
+    build: Build | None = None
 
 
 @dataclass(frozen=True, slots=True)

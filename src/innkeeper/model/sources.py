@@ -37,14 +37,15 @@ Permission = Literal[
     "args",
     "raw",
     "secrets",
+    "images",
     "controlPlane",
 ]
 """What a repository's writer could use to rise above the guests: each must be allowed by name.
 
 `clusters` may declare Clusters of its own, `adopt` may take over guests that somebody else made, `roles` may bring its
 own Ansible code (it runs as Innkeeper), `secrets` may read the stores that it declares itself (the server's files and
-environment), `controlPlane` may install servers by the role `innkeeper`, with this server's keys, and hold the Source
-and Server manifests that these are told.
+environment), `images` may have nodes download files and the server build them, `controlPlane` may install servers by
+the role `innkeeper`, with this server's keys, and hold the Source and Server manifests that these are told.
 """
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from innkeeper.model.images import Image
 from innkeeper.model.objects import Guest, GuestKind
 from innkeeper.model.observed import Marker, ObservedGuest
 from innkeeper.model.plan import Operation
@@ -12,6 +13,8 @@ from innkeeper.settings.marker import write_marker
 SHUTDOWN_SECONDS = 60
 """How long a guest may take to shut down by itself before it is stopped."""
 REBOOT_SECONDS = 120
+PROVIDE = "image"
+"""The phase in which a node is given what a guest is made from."""
 
 _ALLOCATES = re.compile(r"^[^:,]+:(cloudinit|\d+(\.\d+)?)(,|$)|import-from=")
 _DISK = re.compile(r"^(ide|sata|scsi|virtio|efidisk|tpmstate)\d+$")
@@ -28,6 +31,20 @@ def of(seen: ObservedGuest) -> str:
 
 def create(guest: Guest, node: str, params: tuple[tuple[str, str], ...]) -> Operation:
     return Operation("create", "POST", base(guest.ref.kind, node), params)
+
+
+def provide(image: Image, node: str) -> Operation:
+    """Give a node an image: it downloads the file itself, or gets one that was built. What is there is written over.
+
+    Source: PVE::API2::Storage::Status, methods download_url and upload.
+    """
+    path = f"/nodes/{node}/storage/{image.storage}"
+    params = (("content", image.content), ("filename", image.file))
+    if image.build is not None:
+        return Operation(PROVIDE, "POST", f"{path}/upload", params, build=image.build)
+    algorithm, _, digits = image.checksum.partition(":")
+    given = (("checksum", digits), ("checksum-algorithm", algorithm), ("url", image.url))
+    return Operation(PROVIDE, "POST", f"{path}/download-url", (*params, *given))
 
 
 def clone(template: ObservedGuest, params: tuple[tuple[str, str], ...]) -> Operation:

@@ -12,6 +12,7 @@ from innkeeper.model.plan import Operation, Plan, Step
 from innkeeper.planner.policy import Policy, Views, named
 
 _GUEST = re.compile(r"^/nodes/([^/]+)/(lxc|qemu)/(\d+)(/.*)?$")
+_FILE = re.compile(r"^/nodes/([^/]+)/storage/[^/]+/(upload|download-url)$")
 _DESTROYS = frozenset({"delete", "replace"})
 
 
@@ -78,8 +79,25 @@ def _step(step: Step, view: ClusterView, policy: Policy) -> Iterator[str]:
     else:
         yield from _existing(step, seen, view, policy)
     fresh = step.action in ("create", "replace")
+    bringing = True
     for operation in step.operations:
+        if fresh and (match := _FILE.match(operation.path)):
+            yield from _brought(step, operation, match, bringing)
+            continue
+        bringing = False
         yield from _operation(step, operation, fresh, seen, view)
+
+
+def _brought(step: Step, operation: Operation, match: re.Match[str], first: bool) -> Iterator[str]:
+    at = f"{step.ref}: {operation.method} {operation.path}"
+    if match[1] != step.node:
+        yield f"{at}: the guest is to be on {step.node}"
+    if operation.method != "POST" or dict(operation.params).get("content") not in ("import", "vztmpl"):
+        yield f"{at}: brings no image"
+    if (operation.build is not None) != (match[2] == "upload"):
+        yield f"{at}: what is uploaded must be built, and nothing else"
+    if not first:
+        yield f"{at}: brings an image after the guest was touched"
 
 
 def _existing(step: Step, seen: ObservedGuest, view: ClusterView, policy: Policy) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from innkeeper.model.diagnostics import Diagnostic
+from innkeeper.model.images import Image
 from innkeeper.model.objects import Cluster, Guest, Ref
 from innkeeper.model.observed import ClusterView, Marker, ObservedGuest
 from innkeeper.model.plan import Change, Json, Operation, Step
@@ -53,6 +54,7 @@ def create(
     room.promise(found.node, memory_of(guest))
     facts = {**dict(made(guest, desired, found.template, found.clone)), "vmid": str(vmid), "applied": applied}
     owned = owned_at_create(guest, desired)
+    lacking = _lacking(guest, found, view)
     marker = Marker(policy.source, guest.ref.kind, guest.ref.name, policy.revision, owned, tuple(sorted(facts.items())))
     return Step(
         "create",
@@ -62,11 +64,24 @@ def create(
         vmid,
         "none",
         changes_of(guest),
-        "declared, and not on the cluster",
+        "; ".join(("declared, and not on the cluster", *map(_brought, lacking))),
         needs_of(guest),
-        operations=_operations(guest, with_keys(desired, keys), found, vmid, marker, view),
+        operations=(
+            *(calls.provide(image, found.node) for image in lacking),
+            *_operations(guest, with_keys(desired, keys), found, vmid, marker, view),
+        ),
         running=desired.running,
     )
+
+
+def _lacking(guest: Guest, found: Place, view: ClusterView) -> list[Image]:
+    """The images of the guest that its node is to be given."""
+    there = (view.templates or {}).get(found.node, ())
+    return [image for image in guest.images if image.provided and image.volume not in there]
+
+
+def _brought(image: Image) -> str:
+    return f"image {image.name} is {'built' if image.build is not None else 'downloaded'} first"
 
 
 def with_keys(desired: Desired, keys: tuple[str, ...]) -> Desired:

@@ -316,7 +316,9 @@ def _replace(
         made = _create(guest, desired, ground, seen)
         if isinstance(made, tuple):
             return Decision(guest, cluster, outcome, None, difference, made)
-        operations = (*calls.delete(seen), *made.operations)
+        # What the new one is made from is brought while the old one is still there.
+        brought = [item for item in made.operations if item.phase == calls.PROVIDE]
+        operations = (*brought, *calls.delete(seen), *made.operations[len(brought) :])
         step = replace(step, node=made.node, vmid=made.vmid, operations=operations, running=made.running)
         return Decision(guest, cluster, outcome, step, difference)
     summary = f"{guest.ref}: {fields} can only be had by a new guest; {refusal}"

@@ -12,6 +12,13 @@ from innkeeper.model.observed import ClusterView
 from innkeeper.planner import templates
 from innkeeper.planner.build import guests_of
 
+_CONTENTS = {
+    "rootdir": "volumes of containers",
+    "images": "disks of virtual machines",
+    "vztmpl": "templates of containers",
+    "import": "disks to import",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class _Name:
@@ -73,15 +80,22 @@ def _named(guest: Guest) -> Iterator[_Name]:
     found: list[tuple[str, str | None, str, str]] = [("node", spec.node, "node", ""), ("pool", spec.pool, "pool", "")]
     nics: Iterable[ContainerNic | VirtualMachineNic] = spec.network or ()
     found += (("bridge", nic.bridge, f"network.{index}.bridge", "") for index, nic in enumerate(nics))
+    given = {image.volume: image for image in guest.images if image.provided}
     if isinstance(spec, ContainerSpec):
-        found.append(("template", spec.template, "template", ""))
+        if spec.template in given:
+            found.append(("storage", given[spec.template].storage, "template", "vztmpl"))
+        else:
+            found.append(("template", spec.template, "template", ""))
         if spec.root_disk is not None:
             found.append(("storage", spec.root_disk.storage, "rootDisk.storage", "rootdir"))
         mounts = enumerate(spec.mounts or ())
         found += (("storage", mount.storage, f"mounts.{index}.storage", "rootdir") for index, mount in mounts)
     else:
         disks = enumerate(spec.disks or ())
-        found += (("storage", disk.storage, f"disks.{index}.storage", "images") for index, disk in disks)
+        for index, disk in disks:
+            found.append(("storage", disk.storage, f"disks.{index}.storage", "images"))
+            if disk.import_from in given:
+                found.append(("storage", given[disk.import_from].storage, f"disks.{index}.importFrom", "import"))
         if spec.cloud_init is not None:
             found.append(("storage", spec.cloud_init.storage, "cloudInit.storage", "images"))
         if spec.clone is not None:
@@ -102,7 +116,7 @@ def _unknown(item: _Name, cluster: Cluster, there: Collection[str]) -> Diagnosti
 def _unfit(item: _Name, view: ClusterView) -> Iterator[Diagnostic]:
     if not any(item.content in storage.content for storage in view.storages if storage.name == item.name):
         fit = sorted({storage.name for storage in view.storages if item.content in storage.content})
-        what = "volumes of containers" if item.content == "rootdir" else "disks of virtual machines"
+        what = _CONTENTS[item.content]
         detail = f"Storages that may: {', '.join(fit) or 'none'}."
         summary = f"{item.shown}: storage {item.name} does not hold {what} ({item.content})"
         yield Diagnostic("error", "StorageContent", summary, detail, item.origin.at(item.path))

@@ -48,12 +48,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Wants:
-    """What a node must have: (storage, content) → field, bridge → field, template and its field."""
+    """What a node must have: (storage, content) → field, bridge → field, template; `given` if it is given that."""
 
     storages: Mapping[tuple[str, str], str]
     bridges: Mapping[str, str]
     template: str | None
     clone: ObservedGuest | None
+    given: bool = False
 
 
 def memory_of(guest: Guest) -> int:
@@ -95,7 +96,8 @@ def place(
 
 def _on(node: str, wants: _Wants, view: ClusterView) -> Place:
     known = (view.templates or {}).get(node, ())
-    return Place(node, templates.find(wants.template, known) if wants.template else None, wants.clone)
+    template = wants.template if wants.given or not wants.template else templates.find(wants.template, known)
+    return Place(node, template, wants.clone)
 
 
 def _wants(guest: Guest, desired: Desired, clone: ObservedGuest | None) -> _Wants:
@@ -110,12 +112,15 @@ def _wants(guest: Guest, desired: Desired, clone: ObservedGuest | None) -> _Want
         storages[desired.storage, "rootdir"] = "spec.rootDisk"
     if clone and isinstance(guest.spec, VirtualMachineSpec) and guest.spec.clone and guest.spec.clone.storage:
         storages[guest.spec.clone.storage, "images"] = "spec.clone.storage"
+    given = [image for image in guest.images if image.provided]
+    storages.update(((image.storage, image.content), "spec") for image in given)
     bridges: dict[str, str] = {}
     for name in [*desired.parts, *desired.fallbacks]:
         parts = {**desired.fallbacks.get(name, {}), **desired.parts.get(name, {})}
         if name.startswith("net") and parts.get("bridge"):
             bridges[parts["bridge"]] = _nic_field(guest, parts["bridge"])
-    return _Wants(storages, bridges, desired.template if container else None, clone)
+    template = desired.template if container else None
+    return _Wants(storages, bridges, template, clone, any(image.volume == template for image in given))
 
 
 def _nic_field(guest: Guest, bridge: str) -> str:
@@ -143,7 +148,7 @@ def _unknown(guest: Guest, wants: _Wants, view: ClusterView) -> tuple[Diagnostic
     pool = guest.spec.pool
     if pool is not None and view.pools is not None and pool not in view.pools and _sees_pools(view):
         found.append(no_such(guest, "spec.pool", "pool", pool, view.pools))
-    if wants.template is not None and view.templates is not None:
+    if wants.template is not None and view.templates is not None and not wants.given:
         volumes = [volume for node in view.templates.values() for volume in node]
         if templates.find(wants.template, volumes) is None:
             known = volumes if templates.is_volume(wants.template) else templates.short_names(volumes)
@@ -172,7 +177,11 @@ def _lacks(name: str, wants: _Wants, view: ClusterView) -> list[str]:
             lacks.append(f"storage {storage} is not available")
     if view.bridges is not None and name in view.bridges:
         lacks += [f"no bridge {bridge}" for bridge in wants.bridges if bridge not in view.bridges[name]]
-    if wants.template and templates.find(wants.template, (view.templates or {}).get(name, ())) is None:
+    if (
+        wants.template
+        and not wants.given
+        and templates.find(wants.template, (view.templates or {}).get(name, ())) is None
+    ):
         lacks.append(f"no template {wants.template}")
     if wants.clone is not None and name != wants.clone.node and not _shared(wants.clone, view):
         lacks.append(f"template {wants.clone.vmid} has disks that only {wants.clone.node} can reach")

@@ -10,9 +10,10 @@ from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.objects import ClusterDefaults
 from innkeeper.model.observed import ClusterView
 from innkeeper.model.plan import Step
+from innkeeper.planner.calls import PROVIDE
 from innkeeper.planner.decide import Decision
 from innkeeper.settings.desired import compile_guest
-from innkeeper.settings.privileges import Missing, Need, changing, copying, making, missing
+from innkeeper.settings.privileges import Missing, Need, changing, copying, making, missing, providing
 
 _POWER = frozenset({"start", "shutdown", "stop", "reboot", "resume"})
 
@@ -44,7 +45,9 @@ def _needs(decision: Decision, step: Step | None, view: ClusterView, defaults: C
     guest, difference, seen = decision.guest, decision.difference, decision.observed
     if step is None or step.action in ("create", "replace"):
         made = making(guest, compile_guest(guest, defaults, view.version)[0], step.vmid if step else None)
-        return (*made, *copying(guest, view.guests.values()))
+        brings = step is not None and any(operation.phase == PROVIDE for operation in step.operations)
+        given = providing(guest, step.node) if step is not None and brings else ()
+        return (*made, *copying(guest, view.guests.values()), *given)
     written = (*difference.set, *difference.delete) if difference is not None and step.action == "update" else ()
     power = any(operation.phase in _POWER for operation in step.operations)
     return changing(guest, step.vmid, seen.pool if seen else None, written, power=power)

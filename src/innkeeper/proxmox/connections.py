@@ -15,9 +15,11 @@ import httpcore2
 
 from innkeeper.proxmox.streams import Streams
 from innkeeper.proxmox.tls import Endpoint
+from innkeeper.proxmox.uploads import Upload
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Headers = list[tuple[bytes, bytes]]
+Body = bytes | Upload
 
 _API = "/api2/json"
 _PATIENCE = {"timeout": {"connect": 5.0, "read": 35.0, "write": 35.0}}
@@ -49,7 +51,7 @@ class Connections:
         self._streams = Streams()
         self._idle: list[httpcore2.AsyncHTTPConnection] = []
 
-    async def exchange(self, method: Method, target: str, body: bytes, headers: Headers) -> Answer:
+    async def exchange(self, method: Method, target: str, body: Body, headers: Headers) -> Answer:
         """One request and its whole answer. Lost, or httpcore2's errors of connecting: then nothing was sent."""
         request = httpcore2.Request(
             method,

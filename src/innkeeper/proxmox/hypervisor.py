@@ -1,5 +1,7 @@
 """`Proxmox`: one cluster as the engine sees it."""
 
+import asyncio
+import hashlib
 import logging
 import os
 import time
@@ -83,16 +85,18 @@ class Proxmox:
         """See Hypervisor.addresses."""
         return await interfaces.addresses(self.session, guest)
 
-    async def call(self, operation: Operation, digest: str, log: Log) -> None:
+    async def call(self, operation: Operation, digest: str, log: Log, file: Path | None = None) -> None:
         """See Hypervisor.call. A created guest's own start task is followed too."""
         params = list(operation.params)
+        if file is not None:
+            params += [("checksum", await asyncio.to_thread(_checksum, file)), ("checksum-algorithm", "sha256")]
         if operation.guarded:
             if not digest:
                 raise Conflict(f"{operation.method} {operation.path}: no digest to guard it with", "observe first")
             params.append(("digest", digest))
         node = node_of(operation.path)
         async with self._slots.turn(operation.method, operation.path, params):
-            data = await self.session.write(operation.method, operation.path, params, node)
+            data = await self.session.write(operation.method, operation.path, params, node, file)
             if (upid := tasks.parse_upid(data)) is not None:
                 await tasks.follow(self.session, upid, log)
                 if ("start", "1") in params and (vmid := target(operation.path, params)) is not None:
@@ -134,6 +138,11 @@ class Proxmox:
 
     async def close(self) -> None:
         await self.session.close()
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def insecure(cluster: Cluster) -> Diagnostic:

@@ -17,9 +17,10 @@ from pydantic import SecretStr
 from innkeeper.engine.errors import EngineError, Stalled, Uncertain, Waiting
 from innkeeper.model.objects import Tls
 from innkeeper.proxmox.answers import refusal
-from innkeeper.proxmox.connections import Answer, Connections, Headers, Lost, Method
+from innkeeper.proxmox.connections import Answer, Body, Connections, Headers, Lost, Method
 from innkeeper.proxmox.credentials import Login, Token
 from innkeeper.proxmox.tls import Endpoint, distrust, trust
+from innkeeper.proxmox.uploads import Upload
 
 Params = Iterable[tuple[str, str]]
 
@@ -140,12 +141,13 @@ class Session:
             error = again.error
         raise error
 
-    async def write(self, method: Method, path: str, params: Params, node: str = "") -> Any:
-        """The `data` of a writing call, sent once. Uncertain when its answer is lost."""
+    async def write(self, method: Method, path: str, params: Params, node: str = "", file: Path | None = None) -> Any:
+        """The `data` of a writing call, sent once, `file` with it. Uncertain when its answer is lost."""
         error: EngineError
         call = f"{method} {path}"
+        upload = Upload(params, file) if file is not None else None
         try:
-            answer = await self._signed(method, path, params, node)
+            answer = await self._signed(method, path, params, node, upload)
         except Lost as lost:
             error = Uncertain(f"{call}: {lost}", "look before anything is repeated")
         else:
@@ -183,13 +185,15 @@ class Session:
             raise _Again(error)
         raise error
 
-    async def _signed(self, method: Method, path: str, params: Params, node: str) -> Answer:
+    async def _signed(
+        self, method: Method, path: str, params: Params, node: str, upload: Upload | None = None
+    ) -> Answer:
         """Signs in first where that is due, and once more when the ticket is refused (a 401 has had no effect)."""
         async with self._limits[node]:
             if self._clock() >= self._renew_at:
                 await self._sign_in()
             load = self.load[node]
-            query, body = ("", b"") if method == "GET" else _encode(method, params)
+            query, body = ("", b"") if method == "GET" or upload else _encode(method, params)
             for attempt in (1, 2):
                 signature = self._reading
                 if method == "GET":
@@ -197,7 +201,8 @@ class Session:
                     answer = await self._send(method, path, b"", signature)
                 else:
                     load.writes += 1
-                    answer = await self._send(method, path + query, body, self._writing)
+                    headers = [*self._writing[:-1], (b"Content-Type", upload.content_type)] if upload else self._writing
+                    answer = await self._send(method, path + query, upload or body, headers)
                 if answer.status != 401 or attempt == 2 or isinstance(self.identity, Token):
                     break
                 if signature is self._reading:
@@ -205,7 +210,7 @@ class Session:
                 await self._sign_in()
             return answer
 
-    async def _send(self, method: Method, target: str, body: bytes, headers: Headers) -> Answer:
+    async def _send(self, method: Method, target: str, body: Body, headers: Headers) -> Answer:
         """By the endpoint in use, else the next one that lets us connect. Waiting when none does."""
         problems: list[str] = []
         start = self._current

@@ -19,6 +19,7 @@ from innkeeper.sources import webhooks
 from innkeeper.sources.git import GitRepository, create_bare
 from innkeeper.sources.gitcommand import NOBODY, Login
 from innkeeper.sources.nix import evaluate
+from innkeeper.sources.nixbuild import built, derive
 from innkeeper.web.hearing import Headers, Heard, Hooks
 
 _logger = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ def house(settings: Settings, store: Store, queue: Queue, bus: Bus, links: KeptL
         notifiers=notifiers(settings.server.notify, settings.secret),
         forges=_forges(settings),
         evaluate=evaluate,
+        derive=derive,
+        builder=built,
     )
 
 

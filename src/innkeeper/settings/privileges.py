@@ -18,11 +18,20 @@ from innkeeper.settings.volumes import storage_of
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A privilege on any one of these paths; an empty `privilege` is what only root@pam with its password may do."""
+    """A privilege on any one of these paths; an empty `privilege` is what only root@pam with its password may do.
+
+    `instead`: another one, on `/`, that does as well.
+    """
 
     paths: tuple[str, ...]
     privilege: str
     why: str
+    instead: str = ""
+
+    def met(self, permissions: Permissions) -> bool:
+        if self.instead and self.instead in allowed(permissions, "/"):
+            return True
+        return any(self.privilege in allowed(permissions, path) for path in self.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ def needs(
     for guest in guests:
         desired, _ = compile_guest(guest, cluster.spec.defaults, version)
         found += making(guest, desired)
-        found += copying(guest, seen)
+        found += (*copying(guest, seen), *providing(guest))
     return tuple(dict.fromkeys(found))
 
 
@@ -156,6 +165,20 @@ def copying(guest: Guest, seen: Iterable[ObservedGuest]) -> Iterator[Need]:
             yield Need((f"/storage/{storage}",), privilege, f"{guest.ref}: its disks on {storage}")
 
 
+def providing(guest: Guest, node: str = "") -> Iterator[Need]:
+    """What giving a node (any, where none is named) the images of a guest takes.
+
+    Source: PVE::API2::Storage::Status, methods upload and download_url; Sys.Modify on `/` goes with Sys.Audit, which
+    everything here needs.
+    """
+    for image in guest.images:
+        if image.provided:
+            why = f"{guest.ref}: image {image.name}"
+            yield Need((f"/storage/{image.storage}",), "Datastore.AllocateTemplate", why)
+            if image.url:
+                yield Need((f"/nodes/{node}" if node else "/nodes",), "Sys.AccessNetwork", why, "Sys.Modify")
+
+
 def _is_disk(name: str) -> bool:
     setting = find("VirtualMachine", name)
     return setting is not None and "volume" in setting.marks
@@ -167,7 +190,7 @@ def missing(wanted: Iterable[Need], permissions: Permissions, user: str) -> tupl
         return ()
     lacks: dict[str, dict[str, list[str]]] = {}
     for need in wanted:
-        if not need.privilege or not any(need.privilege in allowed(permissions, path) for path in need.paths):
+        if not need.privilege or not need.met(permissions):
             path = need.paths[0] if need.paths[0] in permissions else _branch(need.paths[0])
             lacks.setdefault(path if need.privilege else "", {}).setdefault(need.privilege, []).append(need.why)
     return tuple(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from typing import Any
@@ -181,10 +182,15 @@ def upload(call: Call) -> object:
     if call.upload is None:
         raise ApiError(500, "missing temporary file name")
     volid, size = _file_target(call, "upload"), len(call.upload)
+    wanted, content = call.params.get("checksum"), call.upload
     temporary = f"/var/tmp/pveupload-{secrets.token_hex(16)}"  # noqa: S108 - a name in a log line
 
     async def work(log: TaskLog) -> None:
         log(f"starting file import from: {temporary}")
+        if wanted:
+            found = hashlib.new(str(call.params["checksum-algorithm"]), content).hexdigest()
+            if found != str(wanted).lower():
+                raise ApiError(500, f"checksum mismatch: got '{found}' != expect '{wanted}'")
         await call.cluster.clock.sleep(size / storages.COPY_BYTES_PER_SECOND)
         _store(call, volid, size)
         log(f"target node: {call.node}")

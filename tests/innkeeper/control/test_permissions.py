@@ -1,5 +1,7 @@
 """What the writer of a repository may not do unless whoever runs the server allows it by name."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,27 @@ kind: Source
 metadata: {name: mine}
 spec: {url: /etc, allow: [args, roles, secrets]}
 ---
+"""
+
+
+IMAGE = f"""\
+apiVersion: innkeeper.dev/v1alpha1
+kind: Image
+metadata: {{name: mine}}
+spec: {{url: "http://169.254.169.254/latest/x.tar.gz", checksum: "sha256:{"0" * 64}"}}
+---
+"""
+BUILD = """\
+apiVersion: innkeeper.dev/v1alpha1
+kind: Image
+metadata: {name: mine}
+spec: {format: tar.gz, nix: {flake: images, output: image}}
+---
+"""
+FLAKE = """\
+{ outputs = { self }: { image = derivation {
+    name = "x.tar.gz"; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo > $out" ];
+}; }; }
 """
 
 
@@ -86,6 +109,9 @@ ATTACKS = [
     pytest.param(
         inside("{roles: [{role: recipe, vars: {recipe_cookbook: /var/lib/innkeeper}}]}"),
         "roles", "vars.recipe_cookbook", id="a directory of the server"),
+    pytest.param(
+        IMAGE + container("web", 101, template="Image/mine"), "images", "Image/mine is downloaded", id="download"
+    ),
     pytest.param(OWN_CLUSTER + container("web", 101, cluster="lab"), "clusters", "Cluster/evil", id="cluster"),
     pytest.param(OWN_SOURCE + container("web", 101), "", "cannot tell a server", id="source"),
     pytest.param(inside("{roles: [{role: innkeeper}]}"), "controlPlane", "hands this server's keys on", id="server"),
@@ -106,6 +132,27 @@ async def test_a_repository_does_not_rise_above_its_guests(
         assert all(item["file"] == "bad.yaml" and item["line"] for item in found)  # type: ignore[index,call-overload]
         assert not permission or any(f"allow: [{permission}]" in str(item) for item in found)
         assert house.writes == []
+
+
+@pytest.mark.skipif(shutil.which("nix") is None or os.geteuid() != 0, reason="needs: nix, and root")
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_images_are_built_only_where_it_is_allowed(
+    tmp_path: Path, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIX_CONFIG", "build-users-group =\nsubstitute = false\nsandbox-paths = /bin/sh=/bin/busybox")
+    async with home(tmp_path, "allow: [images]" if allowed else "interval: 1h") as house:
+        place = house.upstream.work / "images"
+        place.mkdir()
+        (place / "flake.nix").write_text(FLAKE)
+        house.upstream.push(web=BUILD + container("web", 101, template="Image/mine"))
+        job = await house.sync()
+        if allowed:
+            assert job.state == "succeeded", job.error
+            assert house.guests[101].config["hostname"] == "web"
+        else:
+            assert job.state == "failed"
+            assert "allow: [images]" in str(job.result)
+            assert house.writes == []
 
 
 async def test_own_roles_run_only_where_they_are_allowed(tmp_path: Path) -> None:

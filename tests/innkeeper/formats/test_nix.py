@@ -7,6 +7,7 @@ from threading import Thread
 
 import pytest
 
+from innkeeper.manifests.loading import load
 from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.guests import VirtualMachineSpec
 from innkeeper.sources import nix
@@ -35,6 +36,22 @@ def test_the_machines_of_a_flake(tmp_path: Path) -> None:
     assert isinstance(one, VirtualMachineSpec)
     assert (one.vmid, one.protected, two.vmid, two.protected) == (811, True, 810, False)
     assert one.disks and one.disks[0].import_from == "local:import/my-server.qcow2"
+
+
+def test_an_image_that_is_declared_beside_is_built_in_place_of_the_volume(tmp_path: Path) -> None:
+    image = (
+        "apiVersion: innkeeper.dev/v1alpha1\nkind: Image\nmetadata: {name: my-server}\nspec: {nix: {output: disk}}\n"
+    )
+    shutil.copytree(EXAMPLES / "proxnix-flake", tmp_path / "machines")
+    written(tmp_path / "machines", {"cluster.yaml": CLUSTER, "images.yaml": image})
+    derivation = f"/nix/store/{'d' * 32}-disk.drv"
+    found = load([tmp_path / "machines"], None, nix.evaluate, derive=lambda flake, output: derivation)
+    assert found.ok, found.diagnostics
+    assert "ImageReplaced" in {item.code for item in found.diagnostics}
+    for guest in found.declared.guests:
+        assert isinstance(guest.spec, VirtualMachineSpec)
+        assert guest.spec.disks and guest.spec.disks[0].import_from == "local:import/my-server-dddddddddddd.qcow2"
+        assert guest.images[0].build is not None
 
 
 def test_a_mistake_names_the_flake(tmp_path: Path) -> None:

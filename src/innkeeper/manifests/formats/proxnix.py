@@ -14,11 +14,13 @@ from innkeeper.manifests.origins import finding
 from innkeeper.manifests.validation import described
 from innkeeper.manifests.vocabulary import nearest
 from innkeeper.model.diagnostics import Diagnostic, Location
+from innkeeper.model.images import REFERENCE
 from innkeeper.model.objects import Origin
 
 CONFIG, FLAKE = "config.json", "flake.nix"
 _IMAGES = "local:import"
-"""Where the qcow2 images that were built for each image type are expected: a storage with the content `import`."""
+"""Where the image of each type is expected, unless a manifest beside declares it: a storage with the content `import`.
+"""
 _TEMPLATES = "local:vztmpl"
 _FIELDS = {
     "vm_id": "vmid",
@@ -47,6 +49,7 @@ _NOT_KEPT = {
     "bind_mounts": "a directory of the node is named in mounts",
 }
 _WORD = re.compile(r"[^a-z0-9]+")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 Raw = Mapping[str, object]
 
 
@@ -94,6 +97,8 @@ def _read(read: JsonFile | Diagnostic, base: str, *, located: bool) -> Iterator[
             problem = f"expected an object, found {described(entries)}"
             yield finding("WrongType", origin, section, problem, 'Write "NAME": {"vm_id": …} into it.')
             continue
+        if kind == "VirtualMachine":
+            yield from _images(entries, file, section, base)
         for key, raw in entries.items():
             if not isinstance(raw, dict):
                 problem = f"expected an object, found {described(raw)}"
@@ -130,6 +135,22 @@ def _guest(
     yield from Original(kind, name, spec, Traced(whole, moves), base=base).drafted()
 
 
+def _volume(image: str) -> str:
+    return f"{_IMAGES}/{image}.qcow2"
+
+
+def _images(entries: Mapping[str, object], file: JsonFile, section: str, base: str) -> Iterator[Draft | Diagnostic]:
+    """Each image that machines name, as a volume that is there; one whose name no manifest can have stays a volume."""
+    named: dict[str, str] = {}
+    for key, raw in entries.items():
+        image = raw.get("image_type") if isinstance(raw, Mapping) else None
+        if isinstance(image, str) and _LABEL.fullmatch(image):
+            named.setdefault(image, f"{section}.{key}.image_type")
+    for image, path in named.items():
+        traced = Traced(file.find(path)[1] or Location(file.file), {"spec.volume": (file, path)})
+        yield from Original("Image", image, {"volume": _volume(image)}, traced, base=base).drafted()
+
+
 def _unknown(raw: Raw, path: str, origin: Origin) -> Iterator[Diagnostic]:
     for name in raw:
         place = f"{path}.{name}"
@@ -147,7 +168,8 @@ def _unknown(raw: Raw, path: str, origin: Origin) -> Iterator[Diagnostic]:
 def _machine(raw: Raw) -> dict[str, object]:
     slot = raw.get("disk_slot") or "scsi0"
     disk = {"slot": slot, "storage": raw.get("storage_location"), "size": _sized(raw.get("disk_gb"), "Gi")}
-    disk |= {"importFrom": f"{_IMAGES}/{raw['image_type']}.qcow2"}
+    image = str(raw["image_type"])
+    disk |= {"importFrom": f"{REFERENCE}{image}" if _LABEL.fullmatch(image) else _volume(image)}
     spec = {
         **_common(raw),
         "cpu": _given({"cores": raw.get("cores"), "sockets": raw.get("sockets")}),
