@@ -5,11 +5,15 @@ BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 DEV := $(VENV)/.dev
 
+# Much of a test is waiting: half as many again as there are processors keeps these busy.
+WORKERS := $(shell echo $$(($$(nproc) * 3 / 2)))
+
 # Long runs: whole applications inside real containers, and trouble that takes its time; `make guests` has them.
 GUESTS := tests/innkeeper/inside tests/innkeeper/roles tests/innkeeper/formats/real \
   tests/innkeeper/operator/test_trouble.py tests/innkeeper/operator/test_inside.py \
   tests/innkeeper/deploy tests/innkeeper/forge/test_pull_requests.py \
-  tests/innkeeper/control/test_endurance.py tests/innkeeper/web/test_schema_deep.py
+  tests/innkeeper/control/test_endurance.py tests/innkeeper/control/test_trouble.py \
+  tests/innkeeper/configure/test_containers.py tests/innkeeper/web/test_schema_deep.py tests/pvesim/clients
 
 .PHONY: help demo test check lint types contracts unit templates guests parts package bench docs screenshots lock clean
 
@@ -45,7 +49,7 @@ contracts: $(DEV)  ## who may import whom
 	$(BIN)/lint-imports
 
 unit: $(DEV)  ## the tests
-	$(BIN)/pytest -n auto --dist worksteal $(GUESTS:%=--ignore=%)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(GUESTS:%=--ignore=%)
 
 templates: $(DEV)  ## build what real containers are made of (root and mmdebstrap; once)
 	$(BIN)/pvesim template build debian-12
