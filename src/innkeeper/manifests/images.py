@@ -56,11 +56,11 @@ def _directory(nix: NixOutput, origin: Origin) -> Path | Diagnostic:
 
 
 def made_from(
-    spec: GuestSpec, origin: Origin, images: Mapping[str, Image | None]
+    spec: GuestSpec, origin: Origin, images: Mapping[str, Image | None], default: str | None = None
 ) -> tuple[GuestSpec, tuple[Image, ...], tuple[Diagnostic, ...]]:
     """The spec with volumes in place of references, the images that they are of, and what is wrong with others.
 
-    An image that is None is faulty: everything is said of it already.
+    `default` is the template of the guest's cluster. An image that is None is faulty: everything is said of it already.
     """
     used: dict[str, Image] = {}
     found: list[Diagnostic] = []
@@ -81,7 +81,8 @@ def made_from(
         return text
 
     if isinstance(spec, ContainerSpec):
-        template = volume("spec.template", spec.template, "vztmpl")
+        named = default if spec.template is None and (default or "").startswith(REFERENCE) else spec.template
+        template = volume("spec.template", named, "vztmpl")
         changed: GuestSpec = spec if template == spec.template else spec.model_copy(update={"template": template})
         return changed, tuple(used.values()), tuple(found)
     disks = tuple(

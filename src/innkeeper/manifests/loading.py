@@ -302,7 +302,8 @@ class _Loader:
             directories, wrong = role_directories(spec.configure, origin, tuple(beside), self.roles)
             files, missing = referred_files(spec.configure, origin, beside)
             self.diagnostics += (*wrong, *check_references(spec.configure, origin, any_store=self.any_store), *missing)
-        spec, images, unknown = made_from(spec, origin, self.images)
+        home = next((item.spec.defaults for item in self.clusters if item.name == spec.cluster), None)
+        spec, images, unknown = made_from(spec, origin, self.images, home.template if home else None)
         self.diagnostics += unknown
         labels, annotations = tuple(metadata.labels.items()), tuple(metadata.annotations.items())
         guest = Guest(ref, spec, origin, labels, annotations, directories, files, images)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from innkeeper.model.diagnostics import Diagnostic
 from innkeeper.model.guests import ContainerNic, ContainerSpec, VirtualMachineNic, VirtualMachineSpec
+from innkeeper.model.images import REFERENCE
 from innkeeper.model.objects import Cluster, Declared, Guest, Origin
 from innkeeper.model.observed import ClusterView
 from innkeeper.planner import templates
@@ -71,7 +72,7 @@ def _defaults(cluster: Cluster) -> Iterator[_Name]:
     defaults = cluster.spec.defaults
     for kind in ("node", "storage", "bridge", "template"):
         name = getattr(defaults, kind)
-        if name is not None:
+        if name is not None and not (kind == "template" and name.startswith(REFERENCE)):
             yield _Name(kind, name, cluster.origin, f"spec.defaults.{kind}")
 
 

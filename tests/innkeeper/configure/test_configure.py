@@ -7,7 +7,7 @@ import secrets
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +72,14 @@ def _working_in(directory: Path) -> list[str]:
             if str((process / "cwd").readlink()).removesuffix(" (deleted)") == str(directory):
                 found.append((process / "cmdline").read_text().replace("\0", " "))
     return found
+
+
+@pytest.fixture
+def own_temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A short directory of this test's own: others run beside it, and the paths of sockets are short."""
+    with tempfile.TemporaryDirectory(prefix="i-") as place:
+        monkeypatch.setattr(tempfile, "tempdir", place)
+        yield
 
 
 def _run_directories() -> set[Path]:
@@ -194,14 +202,15 @@ async def test_a_full_disk_is_called_that(guest: Sshd, insides: Insides, tmp_pat
     assert "rootDisk.size" in caught.value.advice
 
 
-async def test_cancelling_ends_ansible_and_all_that_it_started(guest: Sshd, insides: Insides, tmp_path: Path) -> None:
-    before = _run_directories()
+async def test_cancelling_ends_ansible_and_all_that_it_started(
+    guest: Sshd, insides: Insides, tmp_path: Path, own_temporary: None
+) -> None:
     place = tmp_path / "place"
     place.mkdir()
     item = inside(tmp_path, [(role(tmp_path, "app", WAIT), {"password": "x", "place": str(place)})])
     running = asyncio.create_task(insides.configure(item, target(tmp_path, guest.address), print))
     await _until((place / "secret").exists)
-    (mine,) = _run_directories() - before
+    (mine,) = _run_directories()
     assert len(_working_in(mine)) > 1
     with pytest.raises(Waiting, match="another run is configuring guest-101"):
         await insides.configure(item, target(tmp_path, guest.address), print)

@@ -44,6 +44,22 @@ def test_a_reference_is_the_volume_of_what_is_downloaded(tmp_path: Path) -> None
     assert "template" in container.spec.model_fields_set
 
 
+def test_the_template_of_a_cluster_may_be_an_image(tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(
+        CLUSTER.replace("spec:\n", "spec:\n  defaults: {template: Image/base}\n", 1)
+        + document("Image", "base", TEMPLATE)
+        + document("Container", "web", "{}\n")
+        + document("Container", "own", "{template: debian-12}\n")
+    )
+    found = load([tmp_path])
+    assert found.ok, found.diagnostics
+    web, own = found.declared.guests
+    assert isinstance(web.spec, ContainerSpec)
+    assert isinstance(own.spec, ContainerSpec)
+    assert (web.spec.template, own.spec.template) == ("nas:vztmpl/base-0123456789ab.tar.zst", "debian-12")
+    assert own.images == ()
+
+
 def test_what_nix_builds_is_called_by_its_derivation(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images/flake.nix").write_text("{}")
