@@ -165,15 +165,15 @@ def _file_target(call: Call, word: str) -> str:
 _WRONG_EXTENSION = "wrong file extension"
 
 
-def _store(call: Call, volid: str, size: int) -> None:
+def _store(call: Call, volid: str, size: int) -> Volume:
     storage, volname = split_volid(volid)
     content = parse_volname(storages.type_of(call.cluster.storages[storage]), volname).content
     ending = re.search(r"\.tar\.(\w+)$", volid)
     form = f"t{ending[1]}" if ending else volid.rpartition(".")[2].lower()
     where = storages.key(call.cluster, call.node, volid)
-    call.cluster.volumes[where] = Volume(
-        volid, where[0], size, form, content, ctime=int(call.cluster.clock.now()), used=size
-    )
+    volume = Volume(volid, where[0], size, form, content, ctime=int(call.cluster.clock.now()), used=size)
+    call.cluster.volumes[where] = volume
+    return volume
 
 
 @method("POST", "/nodes/{node}/storage/{storage}/upload")
@@ -192,7 +192,7 @@ def upload(call: Call) -> object:
             if found != str(wanted).lower():
                 raise ApiError(500, f"checksum mismatch: got '{found}' != expect '{wanted}'")
         await call.cluster.clock.sleep(size / storages.COPY_BYTES_PER_SECOND)
-        _store(call, volid, size)
+        await call.cluster.backend.receive(_store(call, volid, size), content)
         log(f"target node: {call.node}")
         log("finished file import successfully")
 

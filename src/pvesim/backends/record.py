@@ -65,6 +65,10 @@ class Backend(Protocol):
         """What a backup notes of a volume so that `unpack` can bring its content back; JSON values."""
         ...
 
+    async def receive(self, volume: Volume, content: bytes) -> None:
+        """Keep what was uploaded as this volume."""
+        ...
+
     async def exec(self, guest: Guest, command: list[str], stdin: str) -> tuple[int, str, str]:
         """Exit status, stdout and stderr of a command inside."""
         ...
@@ -108,6 +112,9 @@ class RecordBackend:
 
     async def archive(self, guest: Guest, volume: Volume) -> dict[str, Any]:
         return {}
+
+    async def receive(self, volume: Volume, content: bytes) -> None:
+        return
 
     async def exec(self, guest: Guest, command: list[str], stdin: str) -> tuple[int, str, str]:
         return 0, "", ""

@@ -61,6 +61,18 @@ async def unpacked(volid: str, file: str | None = None) -> Path:
         raise TaskFailed(f"cannot unpack template {path}: {error}") from error
 
 
+def keep(content: bytes) -> Path:
+    """An archive that somebody brought; the same content is the same file, so that it is unpacked once."""
+    place = folder() / "uploads"
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / hashlib.sha256(content).hexdigest()
+    if not path.exists():
+        with tempfile.NamedTemporaryFile(dir=place, prefix=".new-", delete=False) as file:
+            file.write(content)
+        Path(file.name).rename(path)
+    return path
+
+
 def _unpack(path: Path) -> Path:
     facts = path.stat()
     key = hashlib.sha256(f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:16]
@@ -76,7 +88,7 @@ def _unpack(path: Path) -> Path:
             shutil.rmtree(left, ignore_errors=True)
         fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=trees))
         fresh.chmod(0o755)
-        words = ["tar", "--extract", "--numeric-owner", "--xattrs", "--auto-compress", "--file", str(path)]
+        words = ["tar", "--extract", "--numeric-owner", "--xattrs", "--file", str(path)]
         subprocess.run([*words, "--directory", str(fresh)], check=True, capture_output=True, timeout=_UNPACK_SECONDS)  # noqa: S603
         (fresh / "etc/network/interfaces").unlink(missing_ok=True)
         fresh.rename(tree)

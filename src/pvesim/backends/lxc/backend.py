@@ -143,6 +143,11 @@ class LxcBackend:
                 await self._chroot(container, "chpasswd", stdin=f"root:{login.password}\n")
             await self._host_keys(container, config, log)
 
+    async def receive(self, volume: Volume, content: bytes) -> None:
+        """A template that was uploaded is what containers are made of; other content is a record."""
+        if volume.content == "vztmpl":
+            volume.extra["file"] = str(await asyncio.to_thread(cache.keep, content))
+
     async def _host_keys(self, container: Container, config: Config, log: Callable[[str], None]) -> None:
         """SSH host keys of its own, where it has none of that kind (PVE::LXC::Create, ssh host keys)."""
         root = self.world.path(container.rootfs)
