@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from innkeeper.engine.errors import EngineError
 from innkeeper.engine.result import Result
+from innkeeper.model.images import Image
 from innkeeper.model.objects import Guest
 from innkeeper.model.observed import Marker
 from innkeeper.proxmox.hypervisor import Proxmox
@@ -32,6 +34,7 @@ from tests.innkeeper.engine.lab import Lab, brief, running
 from tests.innkeeper.planner.worlds import SOURCE, container, machine
 
 DISK: dict[str, Any] = {"rootDisk": {"storage": "nas", "size": "1Gi"}}
+IMAGE = Image("disk", "local:import/innkeeper-disk-0.qcow2", url="https://example.org/x", checksum=f"sha256:{'0' * 64}")
 NIC: dict[str, Any] = {"network": [{"bridge": "vmbr0", "ip": "dhcp"}]}
 
 
@@ -95,7 +98,7 @@ async def until_quiet(lab: Lab, *guests: Guest, runs: int = 4, **policy: Any) ->
 
 
 class Scene:
-    """A cluster in which one run creates, clones, changes, starts, adopts, replaces and prunes."""
+    """A cluster in which one run creates, clones, brings an image, changes, starts, adopts, replaces and prunes."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -107,6 +110,10 @@ class Scene:
             container("web", memory="256Mi", running=True, needs=["Container/db"], **DISK, **NIC),
             machine("vm", clone={"template": 900}, memory="1Gi", running=True, network=[{"bridge": "vmbr0"}]),
             container("swap", unprivileged=False, **DISK),
+            replace(
+                machine("drawn", disks=[{"slot": "scsi0", **DISK["rootDisk"], "importFrom": IMAGE.volume}]),
+                images=(IMAGE,),
+            ),
             container("taken", vmid=700, adopt=True),
             golden,
         )
@@ -138,7 +145,7 @@ class Scene:
         """The next runs converge, and nothing that must stay was touched."""
         await until_quiet(self.lab, *self.guests, **self.policy)
         counts = ours(self.lab)
-        assert counts == Counter(["db", "web", "vm", "swap", "taken", "golden"]), at
+        assert counts == Counter(["db", "web", "vm", "swap", "drawn", "taken", "golden"]), at
         assert self.lab.guests[800].config == self.start[0][800].config, at
         assert config_writes_without_digest(self.lab) == [], at
         nic = self.start[0][next(vmid for vmid, guest in self.start[0].items() if _is(guest, "db"))].config["net0"]

@@ -10,6 +10,9 @@ from innkeeper.model.base import Plain, Value
 REFERENCE = "Image/"
 """`Image/NAME` in `template` or `importFrom` stands for the volume of that image."""
 
+BROUGHT = "innkeeper-"
+"""How the file of an image begins that a node was given."""
+
 ImageFormat = Literal["qcow2", "raw", "vmdk", "tar.gz", "tar.xz", "tar.zst"]
 FORMATS: tuple[ImageFormat, ...] = ("qcow2", "raw", "vmdk", "tar.gz", "tar.xz", "tar.zst")
 """Disks of virtual machines and templates of containers, by the endings that Proxmox takes (PVE::Storage)."""
@@ -130,6 +133,9 @@ class Image:
 
 
 def volume_of(name: str, spec: ImageSpec, digits: str) -> str:
-    """The volume id of an image that nodes are given; `digits` name its content."""
+    """The volume id of an image that nodes are given; `digits` name its content.
+
+    No short name of a template (`debian-12`) begins as its file does, so that none means it.
+    """
     content = "vztmpl" if spec.form.startswith("tar.") else "import"
-    return f"{spec.storage}:{content}/{name}-{digits[:12]}.{spec.form}"
+    return f"{spec.storage}:{content}/{BROUGHT}{name}-{digits[:12]}.{spec.form}"

@@ -21,7 +21,7 @@ FAT = (
     *("python3-psycopg2", "unattended-upgrades", "acl"),
 )
 _EXCLUDED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
-_REVISION = 1  # to be raised when the recipe changes in a way that its values do not show
+_REVISION = 2  # to be raised when the recipe changes in a way that its values do not show
 
 
 class RecipeError(Exception):

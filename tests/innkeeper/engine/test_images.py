@@ -81,7 +81,7 @@ async def test_a_node_downloads_once_whatever_is_made_from_it(lab: Lab) -> None:
     assert result.ok, brief(result)
     assert lab.writes.count("POST /nodes/pve1/storage/local/download-url") == 1
     assert lab.writes.count("POST /nodes/pve1/qemu") == 6
-    assert list(images(lab)) == [f"local:import/disk-{SUM[:12]}.qcow2"]
+    assert list(images(lab)) == [f"local:import/innkeeper-disk-{SUM[:12]}.qcow2"]
     assert lab.writes.index("POST /nodes/pve1/storage/local/download-url") == 0
     before = len(lab.writes)
     assert not (await applied(lab, DOWNLOADED, *(vm(f"vm{number}") for number in range(6)))).plan.changes_anything
@@ -96,7 +96,9 @@ async def test_a_container_is_made_from_a_template_that_its_node_downloads(lab: 
     result = await applied(lab, TEMPLATE, web)
     assert result.ok, brief(result)
     assert lab.only().config["hostname"] == "web"
-    assert f"local:vztmpl/base-{SUM[:12]}.tar.zst" in {item.volid for item in lab.sim.cluster.volumes.values()}
+    assert f"local:vztmpl/innkeeper-base-{SUM[:12]}.tar.zst" in {
+        item.volid for item in lab.sim.cluster.volumes.values()
+    }
 
 
 async def test_a_download_that_fails_makes_no_guest_and_the_next_run_recovers(lab: Lab) -> None:

@@ -50,7 +50,10 @@ def test_an_image_that_is_declared_beside_is_built_in_place_of_the_volume(tmp_pa
     assert "ImageReplaced" in {item.code for item in found.diagnostics}
     for guest in found.declared.guests:
         assert isinstance(guest.spec, VirtualMachineSpec)
-        assert guest.spec.disks and guest.spec.disks[0].import_from == "local:import/my-server-dddddddddddd.qcow2"
+        assert (
+            guest.spec.disks
+            and guest.spec.disks[0].import_from == "local:import/innkeeper-my-server-dddddddddddd.qcow2"
+        )
         assert guest.images[0].build is not None
 
 

@@ -36,10 +36,12 @@ def test_a_reference_is_the_volume_of_what_is_downloaded(tmp_path: Path) -> None
     machine, container = found.declared.guests
     assert isinstance(machine.spec, VirtualMachineSpec)
     assert machine.spec.disks
-    assert machine.spec.disks[0].import_from == "local:import/debian-12-0123456789ab.qcow2"
-    assert machine.images == (Image("debian-12", "local:import/debian-12-0123456789ab.qcow2", url=URL, checksum=SUM),)
+    assert machine.spec.disks[0].import_from == "local:import/innkeeper-debian-12-0123456789ab.qcow2"
+    assert machine.images == (
+        Image("debian-12", "local:import/innkeeper-debian-12-0123456789ab.qcow2", url=URL, checksum=SUM),
+    )
     assert isinstance(container.spec, ContainerSpec)
-    assert container.spec.template == "nas:vztmpl/base-0123456789ab.tar.zst"
+    assert container.spec.template == "nas:vztmpl/innkeeper-base-0123456789ab.tar.zst"
     assert container.images[0].replace_guests
     assert "template" in container.spec.model_fields_set
 
@@ -56,7 +58,7 @@ def test_the_template_of_a_cluster_may_be_an_image(tmp_path: Path) -> None:
     web, own = found.declared.guests
     assert isinstance(web.spec, ContainerSpec)
     assert isinstance(own.spec, ContainerSpec)
-    assert (web.spec.template, own.spec.template) == ("nas:vztmpl/base-0123456789ab.tar.zst", "debian-12")
+    assert (web.spec.template, own.spec.template) == ("nas:vztmpl/innkeeper-base-0123456789ab.tar.zst", "debian-12")
     assert own.images == ()
 
 
@@ -72,7 +74,7 @@ def test_what_nix_builds_is_called_by_its_derivation(tmp_path: Path) -> None:
     )
     assert found.ok, found.diagnostics
     (image_,) = found.declared.guests[0].images
-    assert image_.volume == "local:import/debian-12-iqyrv8kpkgxh.qcow2"
+    assert image_.volume == "local:import/innkeeper-debian-12-iqyrv8kpkgxh.qcow2"
     output = "nixosConfigurations.web.config.system.build.qcow2"
     assert image_.build == Build(str(tmp_path / "images"), output, DERIVATION, "qcow2")
 

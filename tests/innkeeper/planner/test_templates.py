@@ -12,6 +12,8 @@ VOLUMES = (
     "local:vztmpl/debian-120-standard_120.1-1_amd64.tar.zst",
     "local:vztmpl/ubuntu-24.04-standard_24.04-2_amd64.tar.zst",
     "local:vztmpl/mine.tar.gz",
+    "local:import/debian-12-genericcloud-99.qcow2",
+    "local:vztmpl/innkeeper-debian-12-0123456789ab.tar.zst",
 )
 
 
@@ -37,3 +39,4 @@ def test_find(word: str, expected: str | None) -> None:
 
 def test_short_names_are_said_once() -> None:
     assert templates.short_names(VOLUMES)[:2] == ["debian-11-standard", "debian-12-standard"]
+    assert not [name for name in templates.short_names(VOLUMES) if "qcow2" in name or "innkeeper" in name]
