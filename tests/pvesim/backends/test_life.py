@@ -67,6 +67,24 @@ def test_an_address_that_is_changed_answers_at_once(world: World) -> None:
     assert world.reach(177).startswith(b"SSH-2.0")
 
 
+def test_the_way_out_stays_while_others_come(world: World) -> None:
+    """A bridge without an address of its own takes its lowest port's: guests would lose their gateway for a while."""
+
+    def gateway() -> str:
+        world.inside(101, "ip neigh flush dev eth0")
+        world.reach(101)
+        return world.inside(101, f"ip neigh show {world.net}.254").split("lladdr ")[1].split()[0]
+
+    world.create(101, start=1)
+    world.reach(101)
+    before = gateway()
+    assert before.startswith("02:"), "its own, and no port's"
+    for vmid in (102, 103, 104):
+        world.create(vmid, start=1)
+        world.reach(vmid)
+    assert gateway() == before
+
+
 def test_reboot_from_within_and_from_outside(world: World) -> None:
     world.create(101, start=1)
     world.reach(101)

@@ -146,7 +146,9 @@ class LxcBackend:
     async def receive(self, volume: Volume, content: bytes) -> None:
         """A template that was uploaded is what containers are made of; other content is a record."""
         if volume.content == "vztmpl":
-            volume.extra["file"] = str(await asyncio.to_thread(cache.keep, content))
+            file = str(await asyncio.to_thread(cache.keep, content))
+            system = inside.system(await cache.unpacked(volume.volid, file))
+            volume.extra |= {"file": file, **({"system": system} if system else {})}
 
     async def _host_keys(self, container: Container, config: Config, log: Callable[[str], None]) -> None:
         """SSH host keys of its own, where it has none of that kind (PVE::LXC::Create, ssh host keys)."""

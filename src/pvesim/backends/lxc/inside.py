@@ -42,6 +42,16 @@ class Identity:
     proxy: str = ""
 
 
+def system(root: Path) -> str:
+    """What is installed below `root`, as templates are named (`debian-12`); empty where it does not say."""
+    try:
+        text = (root / "etc/os-release").read_text(errors="replace")
+    except OSError:
+        return ""
+    found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return "-".join(filter(None, (found.get(key, "").strip("\"'") for key in ("ID", "VERSION_ID"))))
+
+
 def write(root: Path, identity: Identity) -> None:
     """Write everything that depends on the container's settings below `root`."""
     short, _, domain = identity.hostname.partition(".")

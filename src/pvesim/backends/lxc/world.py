@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import hashlib
 import ipaddress
 import json
 import os
@@ -142,7 +143,9 @@ class World:
         if name not in self._bridges:
             self._bridges.add(name)
             if (await self.run("ip", "link", "show", name)).status:
-                await self.must("ip", "link", "add", name, "type", "bridge", "forward_delay", "0")
+                # Without one of its own it takes the lowest of its ports', and guests lose it when that changes.
+                own = ("address", _hardware_address(f"{self.ident} {name}"))
+                await self.must("ip", "link", "add", name, *own, "type", "bridge", "forward_delay", "0")
                 await self.must("ip", "link", "set", name, "up")
         for address in addresses:
             await self.must("ip", "addr", "replace", f"{address}/32", "dev", name)
@@ -191,6 +194,11 @@ class World:
         self._holder = None
         await run("ip", "link", "del", self.link)
         clear_cgroups(self.cgroup)
+
+
+def _hardware_address(text: str) -> str:
+    """One of a locally administered device, always the same for a text."""
+    return ":".join(f"{byte:02x}" for byte in (2, *hashlib.sha256(text.encode()).digest()[:5]))
 
 
 async def _taken(address: str, link: str) -> str | None:

@@ -195,7 +195,7 @@ async def _unpack(cluster: Cluster, request: Request, config: Config, log: TaskL
         log(f"restoring '{request.template}' now..")
     log(f"extracting archive '{where}'")
     log(f"Total bytes read: {archive.size} ({archive.size // 2**20}MiB, 300MiB/s)")
-    system = systems.inside(request.template)
+    system = systems.inside(archive.extra.get("system") or request.template)
     if request.restore:
         return
     if config.get("ostype", system.ostype) not in (system.ostype, "unmanaged"):

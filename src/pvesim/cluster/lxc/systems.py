@@ -44,9 +44,10 @@ class System:
 def inside(template: str) -> System:
     """The system in an archive such as `local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst`."""
     name = re.split(r"[:/]", template)[-1].lower()
-    distribution, _, rest = name.partition("-")
-    ostype = _DISTRIBUTIONS.get(distribution, "unmanaged")
-    release = rest.partition("-")[0].partition("_")[0]
+    words = re.split(r"[-_]", name)
+    at = next((place for place, word in enumerate(words) if word in _DISTRIBUTIONS), None)
+    ostype = "unmanaged" if at is None else _DISTRIBUTIONS[words[at]]
+    release = "" if at is None else next(iter(words[at + 1 :]), "")
     arch = next((arch for arch in _ARCHITECTURES if arch in name), "amd64")
     return System(ostype, arch, _SYSTEMD.get(ostype, {}).get(release))
 
