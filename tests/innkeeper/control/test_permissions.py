@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from innkeeper.control.rendering import judged
 from innkeeper.control.requests import request
 from innkeeper.model.jobs import Request
 from innkeeper.model.plan import Json
@@ -153,6 +155,27 @@ async def test_images_are_built_only_where_it_is_allowed(
             assert job.state == "failed"
             assert "allow: [images]" in str(job.result)
             assert house.writes == []
+
+
+async def test_a_stranger_s_flake_is_never_evaluated(tmp_path: Path) -> None:
+    place = tmp_path / "proposal"
+    (place / "images").mkdir(parents=True)
+    (place / "images/flake.nix").write_text(FLAKE)
+    (place / "web.yaml").write_text(BUILD + container("web", 101, template="Image/mine"))
+    asked: list[str] = []
+
+    def derive(directory: Path, output: str) -> str:
+        asked.append(output)
+        return f"/nix/store/{'0' * 32}-x.drv"
+
+    async with home(tmp_path, "allow: [images]") as house:
+        mine = replace(house.house, derive=derive)
+        ours = judged(mine, mine.source("home"), "r1", place)
+        assert (ours.loaded.ok, asked) == (True, ["image"])
+        asked.clear()
+        theirs = judged(mine, mine.source("home"), "r1", place, strict=True)
+        assert [item.code for item in theirs.loaded.diagnostics if item.severity == "error"] == ["NotEvaluated"]
+        assert asked == []
 
 
 async def test_own_roles_run_only_where_they_are_allowed(tmp_path: Path) -> None:
