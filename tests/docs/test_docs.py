@@ -5,11 +5,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from innkeeper.manifests.loading import load
+from innkeeper.model.sources import Permission
 from pvesim.cluster import seed
 from pvesim.cluster.clock import Clock
 from pvesim.faults import Faults
@@ -61,6 +63,11 @@ def test_every_page_is_reached_from_the_index() -> None:
     reached.add(ROOT / "docs/benchmarks.md")  # written by `make bench`
     missing = [page for page in (ROOT / "docs").rglob("*.md") if page not in reached]
     assert not missing, f"docs/README.md does not lead to {', '.join(map(_name, missing))}"
+
+
+def test_every_permission_is_explained() -> None:
+    text = (ROOT / "docs/how-to/run-a-server.md").read_text(encoding="utf-8")
+    assert [name for name in get_args(Permission) if f"\n| `{name}` | " not in text] == []
 
 
 @pytest.mark.parametrize("block", _MANIFESTS, ids=_name)
