@@ -15,7 +15,7 @@ from tests.innkeeper.roles.lab import Repository
 from tests.pvesim import running
 
 pytestmark = pytest.mark.timeout(1200)
-CANARY = "can'ary \"p$w\\d"
+CANARY = "pro'ject \"p$w\\d"
 ENVIRONMENTS = {"dev": (201, 101), "qa": (202, 102), "prod": (203, 103)}
 _SERVER = """\
 import { createServer } from 'node:http'
@@ -112,8 +112,8 @@ def test_an_environment_comes_up_and_its_application_answers(world: World, inven
     assert all(f"{port}/tcp" in units for port in (22, 3000, 3001)), units
     told = "stat -c '%a' /srv/app/.env.prod; test -e /srv/app/backend/migrated && sudo -nu appuser sudo -n id -u"
     assert world.pct(203, told).split() == ["640", "0"]
-    assert "can'ary" not in done.all
-    assert [line for line in world.processes if "can'ary" in line] == []
+    assert "pro'ject" not in done.all
+    assert [line for line in world.processes if "pro'ject" in line] == []
 
 
 def test_a_second_apply_changes_nothing(world: World, inventory: Path) -> None:
