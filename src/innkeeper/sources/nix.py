@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from innkeeper.model.diagnostics import Diagnostic, Location
@@ -52,8 +53,16 @@ def evaluate(directory: Path) -> str | Diagnostic:
 
 
 def _run(nix: str, directory: Path, flake: Path, home: Path) -> str | Diagnostic:
-    options = [word for name, value in _OPTIONS.items() for word in ("--option", name, value)]
-    words = [nix, *options, "eval", "--json", "--offline", "--no-write-lock-file", "--store", str(home / "store")]
+    words = [
+        nix,
+        *options(_OPTIONS),
+        "eval",
+        "--json",
+        "--offline",
+        "--no-write-lock-file",
+        "--store",
+        str(home / "store"),
+    ]
     # A network of its own has no way out. Who is not root needs a user of its own to make one.
     alone = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--user", "--map-current-user", "--net")
     environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
@@ -76,21 +85,31 @@ def _run(nix: str, directory: Path, flake: Path, home: Path) -> str | Diagnostic
         except OSError as error:
             return _failed(flake, "NixMissing", f"nix cannot be run: {error.strerror}", "Install util-linux and nix.")
     if done.returncode != 0:
-        return _failed(flake, "NixFailed", _reason(errors), "See the whole of it: nix eval --json .#proxnix")
+        with errors.open("rb") as stream:
+            told = stream.read(_LONGEST_REASON).decode(errors="replace")
+        problem = f"its output {OUTPUT} cannot be evaluated: {reason(told.splitlines())}"
+        return _failed(flake, "NixFailed", problem, "See the whole of it: nix eval --json .#proxnix")
     if answer.stat().st_size > _LARGEST_ANSWER:
         return _failed(flake, "TooLarge", f"its output {OUTPUT} is too large", "It holds machines, nothing else.")
     return answer.read_text(encoding="utf-8")
 
 
-def _reason(errors: Path) -> str:
-    with errors.open("rb") as stream:
-        text = stream.read(_LONGEST_REASON).decode(errors="replace")
-    lines = [_COLOUR.sub("", line).strip() for line in text.splitlines()]
-    said = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
-    words = next((line for line in reversed(said) if line), None) or next(
-        (line for line in reversed(lines) if line), ""
-    )
-    return f"its output {OUTPUT} cannot be evaluated: {words[:400] or 'nix gave no reason'}"
+def options(settings: Mapping[str, str]) -> list[str]:
+    """Nix's settings as words of its command line."""
+    return [word for name, value in settings.items() for word in ("--option", name, value)]
+
+
+def plain(line: str) -> str:
+    """A line that Nix wrote, without its colours and the blanks around it."""
+    return _COLOUR.sub("", line).strip()
+
+
+def reason(lines: Iterable[str]) -> str:
+    """Why Nix failed, of all that it wrote: its last error, else its last words."""
+    clean = [plain(line) for line in lines]
+    said = [line.removeprefix("error:").strip() for line in clean if line.startswith("error:")]
+    words = next(filter(None, reversed([*clean, *said])), "")
+    return words[:400] or "nix gave no reason"
 
 
 def _failed(flake: Path, code: str, problem: str, advice: str) -> Diagnostic:

@@ -22,6 +22,7 @@ from innkeeper.engine.errors import Stalled
 from innkeeper.engine.ports import Log
 from innkeeper.model.diagnostics import Diagnostic, Location
 from innkeeper.model.images import Build
+from innkeeper.sources.nix import options, plain, reason
 
 EVALUATION_SECONDS = 300
 BUILD_SECONDS = 3 * 3600
@@ -33,7 +34,6 @@ _OPTIONS = {
     "warn-dirty": "false",
 }
 _KEPT = re.compile(r"^(PATH|HOME|USER|LANG|XDG_(CACHE|CONFIG|DATA|STATE)_HOME|NIX_.*|SSL_CERT_FILE|TMPDIR)$")
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _DERIVATION = re.compile(r"/nix/store/[0-9a-z]{32}-[^/\s]+\.drv")
 _BUILDER = re.compile(r"\S+> ")
 _LINES = 20
@@ -49,7 +49,7 @@ def derive(directory: Path, output: str) -> str | Diagnostic:
     try:
         done = subprocess.run(  # noqa: S603 (an argument list without a shell)
             [*_command("path-info"), "--derivation", _installable(str(directory), output)],
-            env=_environment(os.environ),
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -65,7 +65,7 @@ def derive(directory: Path, output: str) -> str | Diagnostic:
     found = _DERIVATION.search(done.stdout)
     if done.returncode == 0 and found:
         return found[0]
-    problem = f"its output {output} cannot be evaluated: {_reason(done.stderr.splitlines())}"
+    problem = f"its output {output} cannot be evaluated: {reason(done.stderr.splitlines())}"
     return Diagnostic("error", "NixFailed", problem, advice, flake)
 
 
@@ -88,7 +88,7 @@ async def _build(build: Build, link: Path, log: Log) -> str:
         process = await asyncio.create_subprocess_exec(
             *words,
             _installable(build.directory, build.output),
-            env=_environment(os.environ),
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -105,7 +105,7 @@ async def _build(build: Build, link: Path, log: Log) -> str:
 
     async def listen() -> None:
         async for raw in errors:
-            if line := _COLOUR.sub("", raw.decode(errors="replace")).strip():
+            if line := plain(raw.decode(errors="replace")):
                 said.append(line)
                 log(line)
 
@@ -122,7 +122,7 @@ async def _build(build: Build, link: Path, log: Log) -> str:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
     if problem or process.returncode != 0:
-        why = problem or _reason(said)
+        why = problem or reason(said)
         if last := next((line for line in reversed(said) if _BUILDER.match(line)), ""):
             why += f"; the last that it said: {last}"
         advice = f"Try it by hand: nix build {build.directory}#{build.output}"
@@ -146,21 +146,13 @@ def _file(output: Path, build: Build) -> Path:
 
 
 def _command(word: str) -> list[str]:
-    options = [part for name, value in _OPTIONS.items() for part in ("--option", name, value)]
-    return ["nix", *options, word, "--no-update-lock-file"]
+    return ["nix", *options(_OPTIONS), word, "--no-update-lock-file"]
 
 
 def _installable(directory: str, output: str) -> str:
     return f"path:{quote(directory)}#{output}"
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """What Nix needs of ours: no secret that the server was given this way reaches it."""
-    return {name: value for name, value in environ.items() if _KEPT.fullmatch(name)}
-
-
-def _reason(lines: list[str] | deque[str]) -> str:
-    clean = [_COLOUR.sub("", line).strip() for line in lines]
-    said = [line.removeprefix("error:").strip() for line in clean if line.startswith("error:")]
-    words = next(filter(None, reversed([*clean, *said])), "")
-    return words[:400] or "nix gave no reason"
+    return {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}

@@ -1,7 +1,5 @@
 """What the writer of a repository may not do unless whoever runs the server allows it by name."""
 
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from innkeeper.control.requests import request
 from innkeeper.model.jobs import Request
 from innkeeper.model.plan import Json
 from tests.innkeeper.control.home import container, home
+from tests.innkeeper.nixhere import CONFIG, needs_nix
 
 MACHINE = """\
 apiVersion: innkeeper.dev/v1alpha1
@@ -136,12 +135,12 @@ async def test_a_repository_does_not_rise_above_its_guests(
         assert house.writes == []
 
 
-@pytest.mark.skipif(shutil.which("nix") is None or os.geteuid() != 0, reason="needs: nix, and root")
+@needs_nix
 @pytest.mark.parametrize("allowed", [False, True])
 async def test_images_are_built_only_where_it_is_allowed(
     tmp_path: Path, allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NIX_CONFIG", "build-users-group =\nsubstitute = false\nsandbox-paths = /bin/sh=/bin/busybox")
+    monkeypatch.setenv("NIX_CONFIG", CONFIG)
     async with home(tmp_path, "allow: [images]" if allowed else "interval: 1h") as house:
         place = house.upstream.work / "images"
         place.mkdir()

@@ -1,7 +1,5 @@
 """Images on their way: downloaded by the node or built by a real Nix, once each, and never after what they are for."""
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from innkeeper.manifests.loading import load
 from innkeeper.planner.policy import Policy
 from innkeeper.sources import nixbuild
 from tests.innkeeper.engine.lab import Lab, brief
+from tests.innkeeper.nixhere import CONFIG, needs_nix
 
 SUM = "ab" * 32
 HEAD = "---\napiVersion: innkeeper.dev/v1alpha1\n"
@@ -33,7 +32,6 @@ FLAKE = """\
 """
 COPIES = """mkdir $out; i=0
 while [ $i -lt %d ]; do echo "QFI of some megabytes, to need more than a chunk"; i=$((i+1)); done > $out/nixos.qcow2"""
-needs_nix = pytest.mark.skipif(shutil.which("nix") is None or os.geteuid() != 0, reason="needs: nix, and root")
 
 
 def vm(name: str, image: str = "disk") -> str:
@@ -43,8 +41,7 @@ def vm(name: str, image: str = "disk") -> str:
 
 @pytest.fixture(autouse=True)
 def nix(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Builds without helpers and without a network, as a machine that never saw Nix before can."""
-    monkeypatch.setenv("NIX_CONFIG", "build-users-group =\nsubstitute = false\nsandbox-paths = /bin/sh=/bin/busybox")
+    monkeypatch.setenv("NIX_CONFIG", CONFIG)
 
 
 async def applied(lab: Lab, *texts: str, builder: Builder | None = nixbuild.built, **policy: frozenset[str]) -> Result:

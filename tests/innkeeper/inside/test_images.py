@@ -1,7 +1,5 @@
 """A container's template built by a real Nix from the repository, uploaded, booted; and its next version."""
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +8,7 @@ import pytest
 
 from pvesim.template import cache
 from tests.innkeeper.inside.world import HEAD, World, start
+from tests.innkeeper.nixhere import CONFIG, needs_nix
 
 FLAKE = """\
 { outputs = { self }: {
@@ -25,9 +24,9 @@ FLAKE = """\
 IMAGE = HEAD.format("Image", "appliance") + (
     "  format: tar.gz\n  nix: {flake: image, output: appliance}\n  replaceGuests: true\n"
 )
-NIX = {"NIX_CONFIG": "build-users-group =\nsubstitute = false\nsandbox-paths = /bin/sh=/bin/busybox"}
+NIX = {"NIX_CONFIG": CONFIG}
 
-pytestmark = pytest.mark.skipif(shutil.which("nix") is None or os.geteuid() != 0, reason="needs: nix, and root")
+pytestmark = needs_nix
 
 
 @pytest.fixture(scope="module")
